@@ -1,0 +1,1 @@
+"""The model: grid, blocks, pruning, checkpoints."""

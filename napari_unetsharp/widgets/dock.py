@@ -1,0 +1,133 @@
+"""The one dock *UNet#*: one per viewer, however it is opened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+
+from napari_unetsharp.widgets.find import FindStage
+from napari_unetsharp.widgets.models import ModelList
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+TITLE = "UNet#"
+_DOCKS: WeakKeyDictionary[Any, UNetSharpDock] = WeakKeyDictionary()
+
+
+class UNetSharpDock(QWidget):
+    """Stages of the work in a scroll area of about 370 px.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self.models = ModelList.remembered()
+        self.find = FindStage(napari_viewer, self.models)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(self.find)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(scroll)
+        self.setAcceptDrops(True)
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Qt: the width that every label wraps to."""
+        return QSize(370, 760)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Qt: narrower clips the forms."""
+        return QSize(330, 300)
+
+    def reset_choices(self, event: Any = None) -> None:
+        """Called by napari when layers come or go."""
+        self.find.reset_choices(event)
+
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:  # noqa: N802
+        """Qt: pictures may be dropped here."""
+        if event is not None and (mime := event.mimeData()) is not None and mime.hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent | None) -> None:  # noqa: N802
+        """Qt: open a dropped picture or checkpoint, without napari's reader dialog."""
+        if event is None or (mime := event.mimeData()) is None:
+            return
+        for url in mime.urls():
+            path = url.toLocalFile()
+            if path.lower().endswith((".safetensors", ".pth", ".pt")):
+                self.find.open_model(path)
+            else:
+                self.find.open_image(path)
+        event.acceptProposedAction()
+
+
+def make_dock(napari_viewer: Viewer) -> UNetSharpDock:
+    """The dock of a viewer, for napari to put into its window; a second call gives the same one.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+
+    Returns
+    -------
+    UNetSharpDock
+    """
+    viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+    dock = _DOCKS.get(viewer)
+    if dock is not None and _is_alive(dock):
+        _undock(viewer, dock)
+        return dock
+    dock = _DOCKS[viewer] = UNetSharpDock(viewer)
+    return dock
+
+
+def open_dock(viewer: Viewer) -> UNetSharpDock:
+    """Open the dock on the right, or bring the one that is open to the front.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+
+    Returns
+    -------
+    UNetSharpDock
+    """
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    dock = _DOCKS.get(viewer)
+    if dock is not None and _is_alive(dock) and dock.parentWidget() is not None:
+        dock.parentWidget().show()
+        dock.parentWidget().raise_()
+        return dock
+    dock = make_dock(viewer)
+    viewer.window.add_dock_widget(dock, name=TITLE, area="right", add_vertical_stretch=False)
+    return dock
+
+
+def find_nuclei(viewer: Viewer) -> None:
+    """Menu command: open the dock."""
+    open_dock(viewer)
+
+
+def _undock(viewer: Viewer, dock: UNetSharpDock) -> None:
+    try:
+        viewer.window.remove_dock_widget(dock)
+    except LookupError:  # closed with its x button: nothing holds it any more
+        dock.setParent(None)
+
+
+def _is_alive(dock: UNetSharpDock) -> bool:
+    """Whether Qt still has the object behind the Python one."""
+    try:
+        dock.objectName()
+    except RuntimeError:
+        return False
+    return True

@@ -1,0 +1,422 @@
+"""Stage *Find*: run the network on the open image and look at what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, ref
+
+from napari.layers import Image as ImageLayer
+from napari.layers import Shapes
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_unetsharp.errors import ImageError, SettingsError, UNetSharpError
+from napari_unetsharp.images.files import read_image
+from napari_unetsharp.inference.predictor import Predictor
+from napari_unetsharp.inference.results import Index, PlaneDone, Results, TileDone, guarded
+from napari_unetsharp.network.grid import LEVELS
+from napari_unetsharp.widgets.find_form import ALL_PLANES, DRAWN, SEE, FindForm, LabelForm
+from napari_unetsharp.widgets.layers import KEY, ResultLayers
+from napari_unetsharp.widgets.message import Message
+from napari_unetsharp.widgets.model_dialog import PublishedModelDialog
+from napari_unetsharp.widgets.models import ModelList
+from napari_unetsharp.widgets.preferences import preferences
+from napari_unetsharp.widgets.run_button import RunButton
+from napari_unetsharp.widgets.source import (
+    add_image_layer,
+    drawn_region,
+    image_from_layer,
+    plane_on_screen,
+    region_on_screen,
+)
+from napari_unetsharp.widgets.views import ViewPanel, wrapping
+from napari_unetsharp.widgets.worker import StoppableWorker, start_worker
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from napari_unetsharp.images.image import Image
+    from napari_unetsharp.inference.tiling import Region
+    from napari_unetsharp.nuclei.instances import LabelSettings
+
+AREA = "UNet# area"
+
+
+class FindStage(QWidget):
+    """Forms, the button, what is found, and the views.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    models : ModelList
+
+    Attributes
+    ----------
+    results : WeakKeyDictionary of Image layer to ResultLayers
+        One set of thirteen layers per image.
+    finished : Signal
+        A run ended: done, cancelled or failed.
+    """
+
+    finished = Signal()
+
+    def __init__(self, viewer: Viewer, models: ModelList) -> None:
+        super().__init__()
+        self._viewer = ref(viewer)
+        self.models = models
+        self.results: WeakKeyDictionary[ImageLayer, ResultLayers] = WeakKeyDictionary()
+        self._running_on: ImageLayer | None = None
+        self._relabelling: StoppableWorker | None = None
+        self._relabel_timer = QTimer(self)
+        self._relabel_timer.setSingleShot(True)
+        self._relabel_timer.setInterval(120)
+        self._build()
+        self._apply_preferences()
+        self._connect()
+        self.refresh_models()
+        self.reset_choices()
+
+    def _build(self) -> None:
+        self.form, self.label_form = FindForm(), LabelForm()
+        self.open_button = QPushButton("Open…")
+        self.open_button.setToolTip("Open a picture: TIFF, PNG, JPEG or DICOM")
+        self.other_button = QPushButton("Other model…")
+        self.other_button.setToolTip("Load a checkpoint: .safetensors, or .pth in the published layout")
+        self.device_label = wrapping("")
+        self.run_button = RunButton("Find nuclei")
+        self.message = Message()
+        self.views = ViewPanel(self.viewer)
+        files = QHBoxLayout()
+        files.addWidget(self.open_button)
+        files.addWidget(self.other_button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.addLayout(files)
+        for widget in (self.form.native, self.device_label, self.run_button, self.message, self.label_form.native):
+            layout.addWidget(widget)
+        layout.addWidget(self.views)
+        layout.addStretch(1)
+
+    def _apply_preferences(self) -> None:
+        kept = preferences()
+        self.form.device.value, self.form.depth.value = kept.device, kept.depth
+        self.label_form.threshold.value, self.label_form.smallest.value = kept.threshold, kept.smallest
+        self.views.depth = kept.depth
+
+    def _connect(self) -> None:
+        self.open_button.clicked.connect(self._ask_for_image)
+        self.other_button.clicked.connect(self._ask_for_model)
+        self.run_button.pressed.connect(self.run)
+        self.run_button.step.connect(self._on_step)
+        self.run_button.failed.connect(self._on_error)
+        self.run_button.finished.connect(self._on_finished)
+        self.views.edit_pressed.connect(self._edit_copy)
+        self._relabel_timer.timeout.connect(self._relabel)
+        self.form.image.changed.connect(self._follow)
+        self.form.model.changed.connect(self._forget_model)
+        self.form.depth.changed.connect(self._depth_changed)
+        self.form.where.changed.connect(self._where_changed)
+        for widget in (self.label_form.threshold, self.label_form.smallest, self.label_form.split):
+            widget.changed.connect(self._relabel_soon)
+        self.label_form.shown.changed.connect(self._show_level)
+        self.viewer.layers.events.inserted.connect(self.reset_choices)
+        self.viewer.layers.events.removed.connect(self._layer_removed)
+        self.viewer.dims.events.current_step.connect(self._follow)
+
+    @property
+    def viewer(self) -> Viewer:
+        """The window's viewer; the dock doesn't keep it alive."""
+        viewer = self._viewer()
+        if viewer is None:
+            raise SettingsError("the window was closed")
+        return viewer
+
+    @property
+    def layer(self) -> ImageLayer | None:
+        """The chosen image layer."""
+        chosen: ImageLayer | None = self.form.image.value
+        return chosen
+
+    @property
+    def found(self) -> ResultLayers | None:
+        """Result layers of the chosen image."""
+        return self.results.get(self.layer) if self.layer is not None else None
+
+    @property
+    def running(self) -> bool:
+        """Whether the network is at work, or its layers are still being added."""
+        return self.run_button.running or self.views.adding
+
+    def refresh_models(self, select: str | None = None) -> None:
+        """Offer shipped and recent models again."""
+        choices = self.models.choices()
+        names = [value for _, value in choices]
+        wanted = select if select in names else self.form.model.value
+        self.form.model.choices = choices
+        if names:
+            self.form.model.value = wanted if wanted in names else names[0]
+        else:
+            self.message.problem("No model is here yet: press Other model… and choose a checkpoint.")
+
+    def reset_choices(self, event: Any = None) -> None:
+        """Offer the image layers of the viewer, our own maps left out; called when layers come or go."""
+        own = [layer for layer in self.viewer.layers if isinstance(layer, ImageLayer) and KEY not in layer.metadata]
+        if list(self.form.image.choices) != own:
+            current = self.form.image.value
+            self.form.image.choices = own
+            if own:
+                self.form.image.value = current if current in own else own[-1]
+        self._follow()
+
+    # opening
+
+    def _ask_for_image(self) -> None:
+        kinds = "Pictures (*.tif *.tiff *.png *.jpg *.jpeg *.bmp *.dcm *.dicom *.ima);;All (*)"
+        path, _ = QFileDialog.getOpenFileName(self, "Open a picture", "", kinds)
+        if path:
+            self.open_image(path)
+
+    def open_image(self, path: str) -> None:
+        """Read a picture and choose it, without napari's reader dialog; a problem appears as one sentence."""
+        self.message.clear()
+        try:
+            image = read_image(path)
+        except UNetSharpError as error:
+            self.message.problem(str(error))
+            return
+        layer = add_image_layer(self.viewer, image)
+        self.reset_choices()
+        self.form.image.value = layer
+        self.viewer.fit_to_view()
+        if image.notes:
+            self.message.note(" ".join(image.notes))
+
+    def _ask_for_model(self) -> None:
+        kinds = "Checkpoints (*.safetensors *.pth *.pt);;All (*)"
+        path, _ = QFileDialog.getOpenFileName(self, "Choose a model", "", kinds)
+        if path:
+            self.open_model(path)
+
+    def open_model(self, path: str) -> None:
+        """Load a checkpoint, asking once for what a published file doesn't say."""
+        self.message.clear()
+        try:
+            if self.models.needs_answer(path):
+                dialog = PublishedModelDialog(Path(path).name, self)
+                if not dialog.exec():
+                    return
+                self.models.answer(path, dialog.normalisation.value, dialog.nucleus_size.value)
+            checkpoint = self.models.load(path)
+            self.models.add(path)
+        except UNetSharpError as error:
+            self.message.problem(str(error))
+            return
+        self.refresh_models(path)
+        self._use_config(checkpoint.config)
+        self.message.note(f"Model {checkpoint.metadata.name} is ready.")
+
+    def _use_config(self, config: Any) -> None:
+        self.views.config = config
+        self.form.offer_depths(config)
+        self.views.refresh()
+
+    # running
+
+    def run(self) -> None:
+        """Start on what the form says; problems appear as one sentence."""
+        self.message.clear()
+        try:
+            layer, image, planes, region = self._job()
+        except UNetSharpError as error:
+            self.message.problem(str(error))
+            return
+        found = self.results.get(layer)
+        if found is None or found.results.shape != (*image.stack_shape, *image.plane_shape):
+            if found is not None:
+                found.remove_all()
+            found = self.results[layer] = ResultLayers(self.viewer, layer, Results(image))
+        found.results.replace_image(image)
+        self._running_on = layer
+        self.message.note("Preparing…")
+        model, device, depth = self.form.model.value, self.form.device.value, self.form.depth.value
+        self.run_button.start(
+            find_steps, self.models, model, device, depth, found.results, planes, region, self._settings
+        )  # fmt: skip
+
+    def _settings(self) -> LabelSettings:
+        """Asked by the run when it labels a plane: the sliders may have moved meanwhile."""
+        return self.label_form.settings
+
+    def _job(self) -> tuple[ImageLayer, Image, list[Index], Region | None]:
+        layer = self.layer
+        if layer is None:
+            raise ImageError("No image is open: press Open…, or drop a picture on the window.")
+        if not self.form.model.value:
+            raise SettingsError("No model is chosen: press Other model… and choose a checkpoint.")
+        image = image_from_layer(layer)
+        stack = bool(image.stack_shape) and self.form.planes.value == ALL_PLANES
+        planes = list(image.plane_indices()) if stack else [plane_on_screen(self.viewer, layer)]
+        region = None
+        if self.form.where.value == SEE:
+            region = region_on_screen(self.viewer, layer)
+        elif self.form.where.value == DRAWN:
+            region = drawn_region(self.viewer, layer, self._shapes())
+        return layer, image, planes, region
+
+    def _on_step(self, step: Any) -> None:
+        if self._running_on is None or self._running_on not in self.viewer.layers:
+            return
+        found = self.results[self._running_on]
+        if isinstance(step, Predictor):
+            self._begin(found, step)
+        elif isinstance(step, TileDone):
+            self.message.note(self.run_button.show_tile(step))
+            found.refresh(set(step.tile.full))
+        elif isinstance(step, PlaneDone):
+            self.views.end_preview()
+            found.refresh()
+            self.views.refresh_pictures()
+            self._say_counts(found, step.nuclei, step.stopped)
+
+    def _begin(self, found: ResultLayers, predictor: Predictor) -> None:
+        """The model is on its device: make the layers."""
+        self._use_config(predictor.checkpoint.config)
+        self.device_label.setText(f"{predictor.device.name} ({predictor.device.reason})")
+        levels = [level for level in LEVELS if level in found.results.labels]
+        shown = predictor.level if predictor.level in levels else max(levels, default=predictor.level)
+        with self.label_form.shown.changed.blocked():
+            self.label_form.shown.choices = [(f"depth {level}", level) for level in levels]
+            self.label_form.shown.value = shown
+        found.show(predictor.checkpoint, shown, self.label_form.settings.threshold)
+        self.views.add_layers(found)
+
+    def _say_counts(self, found: ResultLayers, nuclei: dict[int, int], stopped: bool = False) -> None:
+        level = self.label_form.shown.value
+        count = nuclei.get(level, 0)
+        text = f"{count:,} nuclei at depth {level}."
+        if not count:
+            text = "No nuclei found: move More / fewer to the left, or make Smallest smaller."
+        if stopped:
+            text = f"Stopped; what was finished is kept. {text}"
+        self.message.note(" ".join([text, *found.results.notes]))
+
+    def _on_error(self, error: Exception) -> None:
+        if isinstance(error, UNetSharpError):
+            self.message.problem(str(error))
+        else:
+            kind = type(error).__name__
+            self.message.problem(f"Unexpected {kind}: {error}. Finished tiles are kept; please report this.")
+
+    def _on_finished(self) -> None:
+        self._running_on = None
+        self.views.end_preview()
+        self.views.refresh()
+        self.finished.emit()
+
+    # reading the maps again
+
+    def _relabel_soon(self, value: Any = None) -> None:
+        self._relabel_timer.start()
+
+    def _relabel(self) -> None:
+        """Label the plane on screen again if its labels are of other settings."""
+        found, layer = self.found, self.layer
+        if found is None or layer is None or self.run_button.running:
+            return
+        index, settings, shown = (
+            plane_on_screen(self.viewer, layer),
+            self.label_form.settings,
+            self.label_form.shown.value,
+        )
+        if index not in found.results.planes_computed() or found.results.is_labelled(index, shown, settings):
+            return
+        if self._relabelling is not None:  # one at a time; the newest settings win
+            self._relabel_timer.start()
+            return
+        self._relabelling = start_worker(
+            relabel_steps, found.results, index, settings, shown,
+            connect={"yielded": self._on_relabelled, "errored": self._on_error, "finished": self._relabel_finished},
+        )  # fmt: skip
+
+    def _on_relabelled(self, outcome: tuple[Results, dict[int, int]]) -> None:
+        found = self.found
+        if found is not None and found.results is outcome[0]:
+            found.set_threshold(self.label_form.settings.threshold)
+            found.refresh()
+            self._say_counts(found, outcome[1])
+
+    def _relabel_finished(self) -> None:
+        self._relabelling = None
+
+    def _show_level(self, level: int | None) -> None:
+        if self.found is not None and level is not None:
+            self.found.show_only_level(level)
+            self._relabel()
+
+    # following
+
+    def _follow(self, event: Any = None) -> None:
+        """Another image or plane is on screen."""
+        layer = self.layer
+        self.form.planes.visible = layer is not None and layer.ndim > 2
+        index = plane_on_screen(self.viewer, layer) if layer is not None and layer in self.viewer.layers else ()
+        self.views.follow(self.found, index)
+        if self.found is not None and index in self.found.results.planes_computed():
+            self.views.refresh_pictures()
+            self._relabel_soon()
+
+    def _depth_changed(self, depth: int | None) -> None:
+        self.views.depth = depth or max(LEVELS)
+        self.views.refresh()
+
+    def _forget_model(self, value: Any = None) -> None:
+        """Another model was chosen; what it offers is known once it is loaded."""
+        self.views.config = None
+        self.form.offer_depths(None)
+        self.views.refresh()
+
+    def _layer_removed(self, event: Any = None) -> None:
+        if self._running_on is not None and self._running_on not in self.viewer.layers:
+            self.run_button.quit()
+            self.message.problem("The image was closed, so the run was stopped; open it again to go on.")
+        self.reset_choices()
+
+    def _where_changed(self, value: str | None) -> None:
+        if value == DRAWN and self._shapes() is None:
+            shapes = self.viewer.add_shapes(name=AREA, edge_color="#F0E442", face_color="transparent", edge_width=3)
+            shapes.mode = "add_rectangle"
+            self.message.note("Drag a rectangle on the image, then press Find nuclei.")
+
+    def _shapes(self) -> Shapes | None:
+        active = self.viewer.layers.selection.active
+        if isinstance(active, Shapes):
+            return active
+        return next((layer for layer in reversed(self.viewer.layers) if isinstance(layer, Shapes)), None)
+
+    def _edit_copy(self) -> None:
+        if self.found is not None:
+            self.message.clear()
+            copy = self.found.edit_copy(self.label_form.shown.value)
+            self.message.note(f"{copy.name} is yours to paint on; no run will touch it.")
+
+
+def find_steps(
+    models: ModelList, model: str, device: str, level: int, results: Results, planes: list[Index],
+    region: Region | None, settings: Callable[[], LabelSettings], stop: Callable[[], bool],
+) -> Iterator[Predictor | TileDone | PlaneDone]:  # fmt: skip
+    """The run, in its own thread: the loaded predictor first, then tile by tile."""
+    checkpoint = models.load(model)
+    predictor = Predictor(checkpoint, device, min(level, checkpoint.config.level))
+    results.claim(checkpoint)
+    results.prepare(predictor.branches)
+    yield predictor
+    yield from guarded(results.steps(predictor, planes, settings, region, stop))
+
+
+def relabel_steps(
+    results: Results, index: Index, settings: LabelSettings, shown: int, stop: Callable[[], bool]
+) -> Iterator[tuple[Results, dict[int, int]]]:
+    """Labels of other settings, in their own thread."""
+    yield results, results.label(index, settings, shown)

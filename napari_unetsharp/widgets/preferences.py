@@ -1,0 +1,31 @@
+"""The plugin's settings in napari's preferences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari_unetsharp.network.device import WISHES
+from napari_unetsharp.network.grid import LEVELS
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """Defaults of a window that opens; see ``napari.yaml``."""
+
+    device: str = "auto"
+    depth: int = 4
+    threshold: float = 0.5
+    smallest: int = 20
+
+
+def preferences() -> Preferences:
+    """What the person set, or the defaults where the plugin isn't installed (a bare checkout)."""
+    from napari.settings import get_plugin_settings
+
+    try:
+        kept = get_plugin_settings("napari-unetsharp").find
+    except (KeyError, AttributeError, ValueError):
+        return Preferences()
+    device = kept.device if kept.device in WISHES else "auto"
+    depth = kept.depth if kept.depth in LEVELS else max(LEVELS)
+    return Preferences(device, depth, float(kept.threshold), int(kept.smallest))

@@ -1,0 +1,123 @@
+"""From a napari layer to an `Image`, and from what is on screen to a region of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unetsharp.errors import ImageError, ShapeError
+from napari_unetsharp.images.image import Image
+from napari_unetsharp.inference.tiling import Region
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.components import ViewerModel
+    from napari.layers import Image as ImageLayer
+    from napari.layers import Shapes
+
+NOTES = "unetsharp_notes"
+"""Key of a layer's metadata: what a person should know about how it was read."""
+
+
+def image_from_layer(layer: ImageLayer) -> Image:
+    """Axes, spacing and pixels (full resolution) of an image layer; pixels are not copied.
+
+    Raises
+    ------
+    ImageError
+        If the layer has less than two axes or holds nothing that can be segmented.
+    """
+    pixels: Any = layer.data[0] if layer.multiscale else layer.data
+    if layer.ndim < 2:
+        raise ImageError(f"layer {layer.name} has {layer.ndim} axis; a picture with Y and X is needed")
+    axes = "TZIJKL"[: layer.ndim - 2][::-1] + "YX" if layer.ndim > 4 else {2: "", 3: "Z", 4: "TZ"}[layer.ndim] + "YX"
+    if layer.rgb:
+        axes += "C"
+    scale = tuple(float(step) for step in layer.scale)
+    units = tuple(str(unit) for unit in layer.units)
+    image = Image(pixels, axes, scale, units, layer.name, list(layer.metadata.get(NOTES, [])))
+    if layer.rgb and pixels.shape[-1] == 4:
+        image.notes.append("The fourth channel (transparency) was left out.")
+    return image
+
+
+def add_image_layer(viewer: Viewer, image: Image) -> ImageLayer:
+    """Show a picture that was read from disk.
+
+    Channels that are no colours become layers of their own, of which the first is given back.
+    """
+    common: dict[str, Any] = {
+        "name": image.name, "scale": image.scale, "units": image.units,
+        "axis_labels": tuple(image.spatial_axes.lower()), "metadata": {NOTES: list(image.notes)},
+    }  # fmt: skip
+    if not image.axes.endswith("C"):
+        return viewer.add_image(image.pixels, rgb=False, **common)
+    if image.pixels.shape[-1] == 3:
+        return viewer.add_image(image.pixels, rgb=True, **common)
+    layers = viewer.add_image(image.pixels, channel_axis=image.pixels.ndim - 1, **common)
+    return layers[0] if isinstance(layers, list) else layers
+
+
+def plane_on_screen(viewer: ViewerModel, layer: ImageLayer) -> tuple[int, ...]:
+    """Stack index of the plane that the sliders show; empty for a single plane."""
+    count = layer.ndim - 2
+    point = np.asarray(layer.world_to_data(viewer.dims.point))[:count]
+    pixels = layer.data[0] if layer.multiscale else layer.data
+    return tuple(int(np.clip(round(value), 0, pixels.shape[axis] - 1)) for axis, value in enumerate(point))
+
+
+def region_on_screen(viewer: ViewerModel, layer: ImageLayer) -> Region:
+    """The part of the image that the canvas shows.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    layer : Image layer
+
+    Returns
+    -------
+    Region
+        Within the image.
+
+    Raises
+    ------
+    ShapeError
+        If none of the image is in view, or the view is turned so that Y and X are not both on screen.
+    """
+    if viewer.dims.ndisplay != 2 or set(viewer.dims.displayed) != {viewer.dims.ndim - 2, viewer.dims.ndim - 1}:
+        raise ShapeError("What I see needs the plain 2-D view; switch back to it, or choose the whole image")
+    centre = np.asarray(viewer.scene.camera.center)[-2:]
+    half = np.asarray(viewer.canvas.size, float) / max(viewer.scene.camera.zoom, 1e-9) / 2
+    corners = [centre + half * sign for sign in ((-1, -1), (-1, 1), (1, -1), (1, 1))]
+    return _bounding(viewer, layer, corners)
+
+
+def drawn_region(viewer: ViewerModel, layer: ImageLayer, shapes: Shapes | None) -> Region:
+    """The box around the selected shape, or the last one drawn.
+
+    Raises
+    ------
+    ShapeError
+        If nothing was drawn, or it lies outside the image.
+    """
+    if shapes is None or not len(shapes.data):
+        raise ShapeError("No rectangle was drawn; drag one on the image, then press Find nuclei")
+    chosen = sorted(shapes.selected_data) or [len(shapes.data) - 1]
+    corners = [np.asarray(shapes.data_to_world(vertex))[-2:] for item in chosen for vertex in shapes.data[item]]
+    return _bounding(viewer, layer, corners)
+
+
+def _bounding(viewer: ViewerModel, layer: ImageLayer, corners: list[Any]) -> Region:
+    """Box in data pixels around world points (Y, X) on the plane that is shown."""
+    points = []
+    for corner in corners:
+        world = np.asarray(viewer.dims.point, float)
+        world[-2:] = corner
+        points.append(np.asarray(layer.world_to_data(world))[-2:])
+    low = np.floor(np.min(points, axis=0) + 0.5).astype(int)
+    high = np.ceil(np.max(points, axis=0) + 0.5).astype(int)
+    pixels = layer.data[0] if layer.multiscale else layer.data
+    shape = pixels.shape[layer.ndim - 2 : layer.ndim]
+    size = np.maximum(high - low, 1)
+    return Region(int(low[0]), int(low[1]), int(size[0]), int(size[1])).within((int(shape[0]), int(shape[1])))
