@@ -29,17 +29,21 @@ LIBRARIES = {
     "libdbus-1.so.3": "libdbus-1-3",
     "libfontconfig.so.1": "libfontconfig1",
     "libglib-2.0.so.0": "libglib2.0-0",
+    "libX11-xcb.so.1": "libx11-xcb1",
     "libxcb-cursor.so.0": "libxcb-cursor0",
     "libxcb-icccm.so.4": "libxcb-icccm4",
     "libxcb-image.so.0": "libxcb-image0",
     "libxcb-keysyms.so.1": "libxcb-keysyms1",
     "libxcb-randr.so.0": "libxcb-randr0",
+    "libxcb-render.so.0": "libxcb-render0",
     "libxcb-render-util.so.0": "libxcb-render-util0",
     "libxcb-shape.so.0": "libxcb-shape0",
+    "libxcb-shm.so.0": "libxcb-shm0",
     "libxcb-sync.so.1": "libxcb-sync1",
     "libxcb-xfixes.so.0": "libxcb-xfixes0",
     "libxcb-xinerama.so.0": "libxcb-xinerama0",
     "libxcb-xkb.so.1": "libxcb-xkb1",
+    "libxkbcommon.so.0": "libxkbcommon0",
     "libxkbcommon-x11.so.0": "libxkbcommon-x11-0",
 }
 
@@ -120,7 +124,7 @@ def environment(folder: Path, extras: str) -> Path:
     if python.exists() and stamp.exists() and stamp.read_text() == state:
         return python
     print(
-        f"Setting up {folder.name}: about 700 MB will be downloaded and 2 GB used on disk (torch is most of it; "
+        f"Setting up {folder.name}: about 800 MB will be downloaded and 2 GB used on disk (torch is most of it; "
         "on Linux, pip may choose a CUDA build of torch with some 3 GB more).",
         flush=True,
     )

@@ -80,7 +80,8 @@ def _progress() -> Any:
     @contextmanager
     def bar() -> Any:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        console = Console(stderr=True)
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("", total=None)
 
             def show(text: str, done: float, total: float) -> None:
@@ -187,14 +188,14 @@ def train(
     precision: Annotated[str, typer.Option(help="As Lightning Fabric names it.")] = "32-true",
 ) -> None:
     """Train on a folder of images and instance maps; stop it and give the same command to go on."""
-    from napari_unetsharp.network.checkpoint import CheckpointMetadata
+    from napari_unetsharp.network.metadata import CheckpointMetadata
     from napari_unetsharp.training.fit import fit
     from napari_unetsharp.training.recipe import Recipe
     from napari_unetsharp.training.samples import find_split
 
     if out.suffix != ".safetensors":
         raise SettingsError(f"{out} doesn't end in .safetensors; give a file name that does")
-    if out.exists() and not out.with_suffix(".resume").exists():
+    if out.exists() and not out.with_name(f"{out.name}.resume").exists():
         raise TrainingError(f"{out} already exists and no training of it was interrupted; give another --out")
     recipe = Recipe(
         epochs=epochs, crops_per_epoch=crops, batch=batch, crop=crop, rate=rate, level=level, guided=guided, seed=seed
@@ -207,7 +208,8 @@ def train(
             for report in fit(training, aside, out, recipe, metadata, device, devices, precision):
                 _show_report(report, show)
     except KeyboardInterrupt:
-        print(f"Stopped; give the same command to go on. The best epoch so far is {out}")
+        kept = f" The best epoch so far is {out}" if out.exists() else " No epoch was finished yet."
+        print(f"Stopped; give the same command to go on.{kept}")
         return
     print(f"Written to {out}")
 

@@ -23,7 +23,8 @@ class Finding:
 
 def findings() -> list[Finding]:
     """Python, torch, the GPU, Qt and napari of this environment, without importing Qt or napari."""
-    return [_python(), _torch(), _gpu(), _qt(), _napari(), _decoders()]
+    torch = [_torch(), _gpu()] if version_of("torch") else [Finding("torch", "none", "pip install torch.")]
+    return [_python(), *torch, _qt(), _napari(), _decoders()]
 
 
 def version_of(package: str) -> str:

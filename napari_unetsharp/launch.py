@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @app.command()
 def gui(
     image: Annotated[Path | None, typer.Argument(help="A picture to open; without one, sample tissue.")] = None,
+    sample: Annotated[str, typer.Option(help="Sample to open without IMAGE, by its key.")] = "immunohistochemistry",
     find: Annotated[bool, typer.Option("--find", help="Find its nuclei at once.")] = False,
     screenshot: Annotated[Path | None, typer.Option(help="Save a picture of the window when ready, and end.")] = None,
 ) -> None:
@@ -30,7 +31,7 @@ def gui(
     viewer.window.resize(1280, 800)
     dock = open_dock(viewer)
     if image is None:
-        viewer.open_sample("napari-unetsharp", "immunohistochemistry")
+        viewer.open_sample("napari-unetsharp", sample)
         dock.find.reset_choices()
     else:
         dock.find.open_image(str(image))

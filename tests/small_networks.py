@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from napari_unetsharp.images.intensity import PUBLISHED, Intensity
-from napari_unetsharp.network.checkpoint import Checkpoint, CheckpointMetadata
+from napari_unetsharp.network.checkpoint import Checkpoint
+from napari_unetsharp.network.metadata import CheckpointMetadata
 from napari_unetsharp.network.unet_sharp import UNetSharp, UNetSharpConfig
 
 SHARED = Path(__file__).parents[2] / "shared"

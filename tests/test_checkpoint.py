@@ -19,8 +19,9 @@ from safetensors.torch import save_file
 
 from napari_unetsharp.errors import CheckpointError
 from napari_unetsharp.images.intensity import PUBLISHED, Intensity
-from napari_unetsharp.network.checkpoint import Checkpoint, CheckpointMetadata, file_hash, load_checkpoint
+from napari_unetsharp.network.checkpoint import Checkpoint, file_hash, load_checkpoint
 from napari_unetsharp.network.grid import NODES
+from napari_unetsharp.network.metadata import CheckpointMetadata
 from napari_unetsharp.network.unet_sharp import UNetSharp, UNetSharpConfig
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"

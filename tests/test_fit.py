@@ -13,7 +13,8 @@ import torch
 
 from napari_unetsharp.errors import CheckpointError, DatasetError, DeviceError, SettingsError, TrainingError
 from napari_unetsharp.images.intensity import Intensity
-from napari_unetsharp.network.checkpoint import Checkpoint, CheckpointMetadata, load_checkpoint
+from napari_unetsharp.network.checkpoint import Checkpoint, load_checkpoint
+from napari_unetsharp.network.metadata import CheckpointMetadata
 from napari_unetsharp.network.unet_sharp import UNetSharp, UNetSharpConfig
 from napari_unetsharp.training.fit import EpochReport, StepReport, fit
 from napari_unetsharp.training.recipe import Recipe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as drawn
 from scipy import ndimage
@@ -83,7 +83,7 @@ def test_two_discs_that_touch_are_two(radius, share, overlap):
     assert labels[radius + 4, radius + 4] != labels[radius + 4, int(radius + 4 + distance)]
     areas = np.bincount(labels.ravel())[1:]
     expected = np.pi * np.array([radius, other]) ** 2
-    np.testing.assert_allclose(np.sort(areas), np.sort(expected), rtol=0.12)
+    np.testing.assert_allclose(np.sort(areas), np.sort(expected), rtol=0.2)
 
 
 def test_a_chain_is_cut_at_every_neck():
@@ -97,8 +97,9 @@ def test_a_chain_is_cut_at_every_neck():
 masks = drawn.arrays(bool, drawn.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(masks, st.booleans())
+@example(np.pad(np.ones((22, 22), bool), (0, 2)) | np.pad(np.ones((2, 2), bool), (22, 0)), False)  # corner to corner
 def test_splitting_keeps_the_foreground_and_every_component(mask, smooth):
     mask = ndimage.binary_closing(mask) | (mask & ~smooth)
     components, count = ndimage.label(mask)
@@ -141,6 +142,7 @@ def test_small_ones_are_left_out(smallest):
     assert count_nuclei(labels) == len(kept)
 
 
+@settings(deadline=None, derandomize=True)
 @given(labels_maps, st.integers(0, 12))
 def test_leaving_out_small_ones_renumbers_and_changes_nothing_else(labels, smallest):
     found = without_small(labels, smallest)
@@ -192,6 +194,7 @@ def test_counting():
 # Ids ---------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None, derandomize=True)
 @given(labels_maps, labels_maps, st.integers(0, 30))
 def test_alignment_keeps_the_nuclei_and_gives_each_its_own_id(reference, labels, first_free):
     aligned = align_ids(reference, labels, first_free)
@@ -206,6 +209,7 @@ def test_alignment_keeps_the_nuclei_and_gives_each_its_own_id(reference, labels,
             assert label > max(first_free, reference.max())
 
 
+@settings(deadline=None, derandomize=True)
 @given(labels_maps, labels_maps)
 def test_the_largest_overlap_gives_the_id(reference, labels):
     aligned = align_ids(reference, labels)
@@ -222,11 +226,13 @@ def test_the_largest_overlap_gives_the_id(reference, labels):
             assert elsewhere >= pixels or (taker is not None and shared[taker, other] >= pixels)
 
 
+@settings(deadline=None, derandomize=True)
 @given(labels_maps)
 def test_a_map_aligned_with_itself_is_itself(labels):
     np.testing.assert_array_equal(align_ids(labels, labels), labels)
 
 
+@settings(deadline=None, derandomize=True)
 @given(labels_maps, st.permutations(range(1, 10)))
 def test_renumbering_is_undone(labels, order):
     shuffled = np.array([0, *order], np.int32)[labels]
@@ -240,3 +246,25 @@ def test_what_the_reference_does_not_know_gets_new_ids():
     aligned = align_ids(reference, labels, 40)
     assert aligned[0, 0] == 5  # three of its four columns
     assert {int(aligned[0, 3]), int(aligned[0, 7])} == {41, 42}
+
+
+def test_a_ring_of_nuclei_keeps_its_lumen_open():
+    rows, columns = np.mgrid[:160, :160]
+    probability = np.zeros((160, 160))
+    for angle in np.linspace(0, 2 * np.pi, 16, endpoint=False):
+        row, column = 80 + 50 * np.sin(angle), 80 + 50 * np.cos(angle)
+        probability[(rows - row) ** 2 + (columns - column) ** 2 <= 11**2] = 1  # neighbours touch: one ring
+    labels = label_nuclei(probability)
+    assert labels[80, 80] == 0
+    assert labels.max() == 16
+    for row, column in ((30, 80), (80, 30)):
+        assert labels[row, column] > 0
+
+
+def test_a_pale_middle_is_filled_among_other_nuclei():
+    rows, columns = np.mgrid[:60, :120]
+    probability = np.zeros((60, 120))
+    for column in (30, 90):
+        probability[(rows - 30) ** 2 + (columns - column) ** 2 <= 15**2] = 1
+    probability[27:34, 27:34] = 0
+    assert label_nuclei(probability)[30, 30] > 0

@@ -121,6 +121,7 @@ def test_a_region_gives_that_part_of_the_whole(checkpoint, region):
 def test_brightness_is_measured_on_the_whole_plane_also_for_a_region():
     plane = np.full((160, 160, 1), 100, np.uint16)
     plane[:16, :16] = 1000
+    plane[110, 100:120] = 150  # the brightest of the region
     network = seeing_brightness(intensity=Intensity(low=0, high=100, mean=(0.0,), deviation=(1.0,)), in_channels=1)
     part = cpu(network, 1, tile=80).predict(plane, Region(100, 100, 20, 20))
     whole = cpu(network, 1, tile=80).predict(plane)

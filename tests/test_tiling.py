@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from napari_unetsharp.errors import ShapeError
@@ -28,7 +28,7 @@ def plans(draw):
     return shape, region, level, tile, plan_tiles(shape, region, level, tile)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(plans())
 def test_cores_cover_the_region_once(planned):
     shape, region, _, _, tiles = planned
@@ -46,7 +46,7 @@ def test_cores_cover_the_region_once(planned):
     assert not times[beyond].any()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(plans())
 def test_windows_lie_on_the_grid_inside_the_padded_plane(planned):
     shape, _, level, tile, tiles = planned
@@ -72,7 +72,7 @@ def test_windows_lie_on_the_grid_inside_the_padded_plane(planned):
             assert first + size == limit or first + size - stop >= MARGINS[level]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(plans())
 def test_the_middle_comes_first(planned):
     shape, region, _, _, tiles = planned
@@ -88,8 +88,9 @@ def test_the_middle_comes_first(planned):
     assert far == sorted(far)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(LEVELS, st.integers(1, 6000), st.integers(0, 300))
+@example(1, 5248, 288)  # eighteen tiles, evened: rounding down would give nineteen
 def test_no_more_tiles_than_needed(level, side, more):
     margin = MARGINS[level]
     tile = (2 * margin + 16 + more) // 16 * 16
@@ -98,6 +99,14 @@ def test_no_more_tiles_than_needed(level, side, more):
     while needed > 1 and 2 * (tile - margin) + (needed - 2) * (tile - 2 * margin) < padded(side):
         needed += 1
     assert len(plan_tiles((side, 5), None, level, tile)) == needed
+
+
+@pytest.mark.parametrize("side", [1072, 1100, 1168, 1232, 1300])
+def test_the_last_tile_is_no_sliver(side):
+    """A sliver would cost as much margin as a whole tile."""
+    cores = [plan.core.height for plan in plan_tiles((side, 5), None, 4, 512)]
+    assert sum(cores) == side
+    assert min(cores) >= 160
 
 
 def test_an_image_that_fits_is_one_tile():
@@ -151,7 +160,7 @@ def test_before_the_edge_too(shape):
     np.testing.assert_array_equal(read_window(plane, Window(-48, -32, 96, 64, 96, 64)), expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(plans())
 def test_what_is_kept_is_the_core(planned):
     shape, _, _, _, tiles = planned

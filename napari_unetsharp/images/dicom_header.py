@@ -136,7 +136,7 @@ def functional_group(header: pydicom.Dataset, keyword: str, frame: int = 0) -> p
     for outer, index in (("SharedFunctionalGroupsSequence", 0), ("PerFrameFunctionalGroupsSequence", frame)):
         items = header.get(outer) or []
         if len(items) > index and items[index].get(keyword):
-            return items[index].get(keyword)[0]  # type: ignore[no-any-return]
+            return items[index].get(keyword)[0]
     return header
 
 
@@ -162,9 +162,8 @@ def _slice_step(header: pydicom.Dataset, frames: int) -> float:
     pointers = pointers if isinstance(pointers, (list, pydicom.multival.MultiValue)) else [pointers]
     if any(pointer in _TIME_TAGS for pointer in pointers):
         return 0.0
-    positions = [
-        numbers(functional_group(header, "PlanePositionSequence", frame), "ImagePositionPatient") for frame in range(frames)
-    ]
+    places = (functional_group(header, "PlanePositionSequence", frame) for frame in range(frames))
+    positions = [numbers(place, "ImagePositionPatient") for place in places]
     if all(len(position) == 3 for position in positions) and len(set(positions)) > 1:
         moves = np.diff(np.array(positions), axis=0)
         length = float(np.linalg.norm(moves[0]))

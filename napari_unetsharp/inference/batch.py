@@ -148,7 +148,7 @@ def _segment_file(
         entry |= {"shape": list(results.shape), "axes": image.spatial_axes}
         counts: dict[int, int] = {}
         planes = list(image.plane_indices())
-        for step in results.steps(predictor, planes, lambda: job.settings):
+        for step in results.steps(predictor, planes, lambda: job.settings, shown=None if job.all_levels else job.level):
             if isinstance(step, TileDone):
                 total = step.planes * step.tile.total
                 on_progress(path.name, step.planes_done * step.tile.total + step.tile.done, total)

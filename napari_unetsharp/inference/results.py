@@ -81,7 +81,6 @@ class Results:
         self.labels: dict[int, NDArray[np.int32]] = {}
         self.doubt: NDArray[np.float16] = np.zeros(self.shape, np.float16)
         self.notes: list[str] = list(image.notes)
-        self._coarse: dict[Index, dict[str, NDArray[np.float16]]] = {}
         self._labelled: dict[tuple[Index, int], LabelSettings] = {}
         self._computed: dict[Index, NDArray[np.bool_]] = {}
         self._claimed: tuple[str, str] | None = None
@@ -109,7 +108,6 @@ class Results:
         self.maps.clear()
         self.labels.clear()
         self.notes[:] = self.image.notes
-        self._coarse.clear()
         self._labelled.clear()
         self._computed.clear()
 
@@ -230,11 +228,8 @@ class Results:
     def _views(self, predictor: Predictor, index: Index) -> Prediction:
         """A prediction whose full maps are views into ours."""
         prediction = predictor.empty(self.image.plane_shape)
-        kept = self._coarse.setdefault(index, {})
         for name in predictor.branches:
             prediction.full[name] = self.maps[name][index]
-            if name in prediction.coarse:
-                prediction.coarse[name] = kept.setdefault(name, prediction.coarse[name])
         return prediction
 
 

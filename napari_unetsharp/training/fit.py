@@ -6,7 +6,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,15 @@ from torch import Tensor, nn
 
 from napari_unetsharp.errors import DatasetError, DeviceError, TrainingError
 from napari_unetsharp.images.files import first_line
-from napari_unetsharp.images.tiff import written_beside
-from napari_unetsharp.network.checkpoint import Checkpoint, CheckpointMetadata
+from napari_unetsharp.network.checkpoint import Checkpoint
 from napari_unetsharp.network.device import choose_device
 from napari_unetsharp.network.grid import branches_of_level
+from napari_unetsharp.network.metadata import CheckpointMetadata
 from napari_unetsharp.network.unet_sharp import UNetSharp, UNetSharpConfig
 from napari_unetsharp.training.augment import random_crop, vary_look
 from napari_unetsharp.training.losses import hybrid_loss, presence_loss
 from napari_unetsharp.training.recipe import Recipe
+from napari_unetsharp.training.resume import Progress, restored, save_progress
 from napari_unetsharp.training.samples import Sample
 from napari_unetsharp.training.validation import validate
 
@@ -53,17 +54,6 @@ class EpochReport:
     iou: dict[str, float]
     best: bool
     seconds: float
-
-
-@dataclass
-class _Progress:
-    """What a resumed training needs besides weights."""
-
-    epoch: int = 0
-    step: int = 0
-    best: float = -1.0
-    seconds: float = 0.0
-    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 class _Trained(nn.Module):
@@ -138,7 +128,7 @@ def fit(
     wrapped, optimiser = fabric.setup(module, optimiser)
     resume = out.with_name(f"{out.name}.resume")
     task = {"recipe": recipe.as_dict(), "images": [sample.name for sample in (*training, *validation)]}
-    progress = _restored(resume, task, network, average, optimiser)
+    progress = restored(resume, task, network, average, optimiser)
     pictures = _loaded(training, network.config.in_channels, metadata)
     steps_per_epoch = max(1, (recipe.crops_per_epoch or len(training)) // (recipe.batch * fabric.world_size))
     shares = _shares(training)
@@ -170,7 +160,7 @@ def fit(
         progress.seconds += time.monotonic() - started
         report = _finish_epoch(fabric, average, validation, metadata, recipe, progress, losses, out)
         if fabric.is_global_zero:
-            _save_progress(resume, task, network, average, optimiser, progress)
+            save_progress(resume, task, network, average, optimiser, progress)
         yield report
     if fabric.is_global_zero:
         resume.unlink(missing_ok=True)
@@ -270,7 +260,7 @@ def _follow(average: UNetSharp, network: UNetSharp, stay: float) -> None:
 
 def _finish_epoch(
     fabric: Fabric, average: UNetSharp, validation: list[Sample], metadata: CheckpointMetadata, recipe: Recipe,
-    progress: _Progress, losses: list[dict[str, float]], out: Path,
+    progress: Progress, losses: list[dict[str, float]], out: Path,
 ) -> EpochReport:  # fmt: skip
     started = time.monotonic()
     metrics = validate(Checkpoint(average.eval(), metadata), validation, str(fabric.device), recipe.validation_side)
@@ -293,46 +283,9 @@ def _finish_epoch(
     return report
 
 
-def _circumstances(fabric: Fabric, progress: _Progress) -> dict[str, Any]:
+def _circumstances(fabric: Fabric, progress: Progress) -> dict[str, Any]:
     device = torch.cuda.get_device_name(fabric.device) if fabric.device.type == "cuda" else platform.machine()
     return {
         "hours": round(progress.seconds / 3600, 3), "device": f"{fabric.device.type} ({device})",
         "threads": torch.get_num_threads(), "torch": torch.__version__, "python": platform.python_version(),
     }  # fmt: skip
-
-
-def _save_progress(
-    path: Path, task: dict[str, Any], network: UNetSharp, average: UNetSharp, optimiser: torch.optim.Optimizer,
-    progress: _Progress,
-) -> None:  # fmt: skip
-    state = {
-        "task": task, "network": network.state_dict(), "average": average.state_dict(),
-        "optimiser": optimiser.state_dict(), "progress": asdict(progress),
-    }  # fmt: skip
-    try:
-        with written_beside(path) as beside:
-            torch.save(state, beside)
-    except (RuntimeError, OSError) as error:  # a full disk is a RuntimeError for torch
-        raise TrainingError(
-            f"{path} can't be written ({first_line(error)}); make room and start again: the best epoch is kept"
-        ) from error
-
-
-def _restored(
-    path: Path, task: dict[str, Any], network: UNetSharp, average: UNetSharp, optimiser: torch.optim.Optimizer
-) -> _Progress:
-    if not path.is_file():
-        return _Progress()
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["task"] == task:
-            network.load_state_dict(state["network"])
-            average.load_state_dict(state["average"])
-            optimiser.load_state_dict(state["optimiser"])
-            return _Progress(**state["progress"])
-    except Exception as error:  # torch raises nearly every kind on damaged files
-        raise TrainingError(f"{path} is damaged; remove it to begin anew, or give another --out") from error
-    raise TrainingError(
-        f"{path} belongs to a training with other settings or images; give those again to go on with it, "
-        "or another --out"
-    )

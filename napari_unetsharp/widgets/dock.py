@@ -90,6 +90,23 @@ def make_dock(napari_viewer: Viewer) -> UNetSharpDock:
     return dock
 
 
+class DockContribution(QWidget):
+    """What the manifest names: napari wants a widget class, and gets the viewer's one dock from it.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        napari looks for a parameter of this name.
+    """
+
+    def __new__(cls, napari_viewer: Viewer) -> Any:
+        """Give back the dock that is there, or a new one; it is no instance of this class, so nothing else runs."""
+        return make_dock(napari_viewer)
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        raise TypeError("never made: the dock takes its place")
+
+
 def open_dock(viewer: Viewer) -> UNetSharpDock:
     """Open the dock on the right, or bring the one that is open to the front.
 

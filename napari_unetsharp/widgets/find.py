@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 from napari.layers import Image as ImageLayer
-from napari.layers import Shapes
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_unetsharp.errors import ImageError, SettingsError, UNetSharpError
+from napari_unetsharp.errors import SettingsError, UNetSharpError
 from napari_unetsharp.images.files import read_image
 from napari_unetsharp.inference.predictor import Predictor
-from napari_unetsharp.inference.results import Index, PlaneDone, Results, TileDone, guarded
+from napari_unetsharp.inference.results import Index, PlaneDone, Results, TileDone
+from napari_unetsharp.network.device import choose_device
 from napari_unetsharp.network.grid import LEVELS
-from napari_unetsharp.widgets.find_form import ALL_PLANES, DRAWN, SEE, FindForm, LabelForm
+from napari_unetsharp.widgets.find_form import DRAWN, FindForm, LabelForm
+from napari_unetsharp.widgets.job import FindJob, chosen_shapes, find_steps, job_from_form
 from napari_unetsharp.widgets.layers import KEY, ResultLayers
 from napari_unetsharp.widgets.message import Message
 from napari_unetsharp.widgets.model_dialog import PublishedModelDialog
 from napari_unetsharp.widgets.models import ModelList
 from napari_unetsharp.widgets.preferences import preferences
+from napari_unetsharp.widgets.relabel import Relabeller
 from napari_unetsharp.widgets.run_button import RunButton
-from napari_unetsharp.widgets.source import (
-    add_image_layer,
-    drawn_region,
-    image_from_layer,
-    plane_on_screen,
-    region_on_screen,
-)
+from napari_unetsharp.widgets.source import add_image_layer, plane_on_screen
 from napari_unetsharp.widgets.views import ViewPanel, wrapping
-from napari_unetsharp.widgets.worker import StoppableWorker, start_worker
 
 if TYPE_CHECKING:
     from napari import Viewer
 
-    from napari_unetsharp.images.image import Image
-    from napari_unetsharp.inference.tiling import Region
     from napari_unetsharp.nuclei.instances import LabelSettings
 
 AREA = "UNet# area"
@@ -68,15 +60,13 @@ class FindStage(QWidget):
         self.models = models
         self.results: WeakKeyDictionary[ImageLayer, ResultLayers] = WeakKeyDictionary()
         self._running_on: ImageLayer | None = None
-        self._relabelling: StoppableWorker | None = None
-        self._relabel_timer = QTimer(self)
-        self._relabel_timer.setSingleShot(True)
-        self._relabel_timer.setInterval(120)
+        self.relabeller = Relabeller(self._to_relabel, self)
         self._build()
         self._apply_preferences()
         self._connect()
         self.refresh_models()
         self.reset_choices()
+        self._show_device()
 
     def _build(self) -> None:
         self.form, self.label_form = FindForm(), LabelForm()
@@ -113,13 +103,15 @@ class FindStage(QWidget):
         self.run_button.failed.connect(self._on_error)
         self.run_button.finished.connect(self._on_finished)
         self.views.edit_pressed.connect(self._edit_copy)
-        self._relabel_timer.timeout.connect(self._relabel)
+        self.relabeller.done.connect(self._on_relabelled)
+        self.relabeller.failed.connect(self._on_error)
         self.form.image.changed.connect(self._follow)
         self.form.model.changed.connect(self._forget_model)
+        self.form.device.changed.connect(self._show_device)
         self.form.depth.changed.connect(self._depth_changed)
         self.form.where.changed.connect(self._where_changed)
         for widget in (self.label_form.threshold, self.label_form.smallest, self.label_form.split):
-            widget.changed.connect(self._relabel_soon)
+            widget.changed.connect(self.relabeller.soon)
         self.label_form.shown.changed.connect(self._show_level)
         self.viewer.layers.events.inserted.connect(self.reset_choices)
         self.viewer.layers.events.removed.connect(self._layer_removed)
@@ -163,11 +155,11 @@ class FindStage(QWidget):
     def reset_choices(self, event: Any = None) -> None:
         """Offer the image layers of the viewer, our own maps left out; called when layers come or go."""
         own = [layer for layer in self.viewer.layers if isinstance(layer, ImageLayer) and KEY not in layer.metadata]
-        if list(self.form.image.choices) != own:
-            current = self.form.image.value
+        current = self.form.image.value
+        if [layer for layer in self.form.image.choices if layer is not None] != own:
             self.form.image.choices = own
-            if own:
-                self.form.image.value = current if current in own else own[-1]
+        if own:
+            self.form.image.value = current if current in own else own[-1]
         self._follow()
 
     # opening
@@ -228,42 +220,28 @@ class FindStage(QWidget):
         """Start on what the form says; problems appear as one sentence."""
         self.message.clear()
         try:
-            layer, image, planes, region = self._job()
+            job = job_from_form(self.viewer, self.form)
         except UNetSharpError as error:
             self.message.problem(str(error))
             return
-        found = self.results.get(layer)
-        if found is None or found.results.shape != (*image.stack_shape, *image.plane_shape):
-            if found is not None:
-                found.remove_all()
-            found = self.results[layer] = ResultLayers(self.viewer, layer, Results(image))
-        found.results.replace_image(image)
-        self._running_on = layer
+        found = self._room_for(job)
+        self._running_on = job.layer
         self.message.note("Preparing…")
-        model, device, depth = self.form.model.value, self.form.device.value, self.form.depth.value
-        self.run_button.start(
-            find_steps, self.models, model, device, depth, found.results, planes, region, self._settings
-        )  # fmt: skip
+        self.run_button.start(find_steps, self.models, job, found.results, self._settings)
 
     def _settings(self) -> LabelSettings:
         """Asked by the run when it labels a plane: the sliders may have moved meanwhile."""
         return self.label_form.settings
 
-    def _job(self) -> tuple[ImageLayer, Image, list[Index], Region | None]:
-        layer = self.layer
-        if layer is None:
-            raise ImageError("No image is open: press Open…, or drop a picture on the window.")
-        if not self.form.model.value:
-            raise SettingsError("No model is chosen: press Other model… and choose a checkpoint.")
-        image = image_from_layer(layer)
-        stack = bool(image.stack_shape) and self.form.planes.value == ALL_PLANES
-        planes = list(image.plane_indices()) if stack else [plane_on_screen(self.viewer, layer)]
-        region = None
-        if self.form.where.value == SEE:
-            region = region_on_screen(self.viewer, layer)
-        elif self.form.where.value == DRAWN:
-            region = drawn_region(self.viewer, layer, self._shapes())
-        return layer, image, planes, region
+    def _room_for(self, job: FindJob) -> ResultLayers:
+        """The result layers of an image, or new ones if there are none that fit its shape."""
+        found = self.results.get(job.layer)
+        if found is None or found.results.shape != (*job.image.stack_shape, *job.image.plane_shape):
+            if found is not None:
+                found.remove_all()
+            found = self.results[job.layer] = ResultLayers(self.viewer, job.layer, Results(job.image))
+        found.results.replace_image(job.image)
+        return found
 
     def _on_step(self, step: Any) -> None:
         if self._running_on is None or self._running_on not in self.viewer.layers:
@@ -283,7 +261,6 @@ class FindStage(QWidget):
     def _begin(self, found: ResultLayers, predictor: Predictor) -> None:
         """The model is on its device: make the layers."""
         self._use_config(predictor.checkpoint.config)
-        self.device_label.setText(f"{predictor.device.name} ({predictor.device.reason})")
         levels = [level for level in LEVELS if level in found.results.labels]
         shown = predictor.level if predictor.level in levels else max(levels, default=predictor.level)
         with self.label_form.shown.changed.blocked():
@@ -317,43 +294,27 @@ class FindStage(QWidget):
 
     # reading the maps again
 
-    def _relabel_soon(self, value: Any = None) -> None:
-        self._relabel_timer.start()
-
-    def _relabel(self) -> None:
-        """Label the plane on screen again if its labels are of other settings."""
+    def _to_relabel(self) -> tuple[Results, Index, LabelSettings, int] | None:
+        """The plane on screen with the settings of the form, if there is anything to label."""
         found, layer = self.found, self.layer
         if found is None or layer is None or self.run_button.running:
-            return
-        index, settings, shown = (
-            plane_on_screen(self.viewer, layer),
-            self.label_form.settings,
-            self.label_form.shown.value,
-        )
-        if index not in found.results.planes_computed() or found.results.is_labelled(index, shown, settings):
-            return
-        if self._relabelling is not None:  # one at a time; the newest settings win
-            self._relabel_timer.start()
-            return
-        self._relabelling = start_worker(
-            relabel_steps, found.results, index, settings, shown,
-            connect={"yielded": self._on_relabelled, "errored": self._on_error, "finished": self._relabel_finished},
-        )  # fmt: skip
+            return None
+        index = plane_on_screen(self.viewer, layer)
+        if index not in found.results.planes_computed():
+            return None
+        return found.results, index, self.label_form.settings, self.label_form.shown.value
 
-    def _on_relabelled(self, outcome: tuple[Results, dict[int, int]]) -> None:
+    def _on_relabelled(self, results: Results, nuclei: dict[int, int]) -> None:
         found = self.found
-        if found is not None and found.results is outcome[0]:
+        if found is not None and found.results is results:
             found.set_threshold(self.label_form.settings.threshold)
             found.refresh()
-            self._say_counts(found, outcome[1])
-
-    def _relabel_finished(self) -> None:
-        self._relabelling = None
+            self._say_counts(found, nuclei)
 
     def _show_level(self, level: int | None) -> None:
         if self.found is not None and level is not None:
             self.found.show_only_level(level)
-            self._relabel()
+            self.relabeller.now()
 
     # following
 
@@ -365,11 +326,19 @@ class FindStage(QWidget):
         self.views.follow(self.found, index)
         if self.found is not None and index in self.found.results.planes_computed():
             self.views.refresh_pictures()
-            self._relabel_soon()
+            self.relabeller.soon()
 
     def _depth_changed(self, depth: int | None) -> None:
         self.views.depth = depth or max(LEVELS)
         self.views.refresh()
+
+    def _show_device(self, value: Any = None) -> None:
+        """The device that a run would take, its name and the reason."""
+        try:
+            device = choose_device(self.form.device.value)
+            self.device_label.setText(f"{device.name} ({device.reason})")
+        except UNetSharpError as error:
+            self.device_label.setText(str(error))
 
     def _forget_model(self, value: Any = None) -> None:
         """Another model was chosen; what it offers is known once it is loaded."""
@@ -384,39 +353,13 @@ class FindStage(QWidget):
         self.reset_choices()
 
     def _where_changed(self, value: str | None) -> None:
-        if value == DRAWN and self._shapes() is None:
+        if value == DRAWN and chosen_shapes(self.viewer) is None:
             shapes = self.viewer.add_shapes(name=AREA, edge_color="#F0E442", face_color="transparent", edge_width=3)
             shapes.mode = "add_rectangle"
             self.message.note("Drag a rectangle on the image, then press Find nuclei.")
-
-    def _shapes(self) -> Shapes | None:
-        active = self.viewer.layers.selection.active
-        if isinstance(active, Shapes):
-            return active
-        return next((layer for layer in reversed(self.viewer.layers) if isinstance(layer, Shapes)), None)
 
     def _edit_copy(self) -> None:
         if self.found is not None:
             self.message.clear()
             copy = self.found.edit_copy(self.label_form.shown.value)
             self.message.note(f"{copy.name} is yours to paint on; no run will touch it.")
-
-
-def find_steps(
-    models: ModelList, model: str, device: str, level: int, results: Results, planes: list[Index],
-    region: Region | None, settings: Callable[[], LabelSettings], stop: Callable[[], bool],
-) -> Iterator[Predictor | TileDone | PlaneDone]:  # fmt: skip
-    """The run, in its own thread: the loaded predictor first, then tile by tile."""
-    checkpoint = models.load(model)
-    predictor = Predictor(checkpoint, device, min(level, checkpoint.config.level))
-    results.claim(checkpoint)
-    results.prepare(predictor.branches)
-    yield predictor
-    yield from guarded(results.steps(predictor, planes, settings, region, stop))
-
-
-def relabel_steps(
-    results: Results, index: Index, settings: LabelSettings, shown: int, stop: Callable[[], bool]
-) -> Iterator[tuple[Results, dict[int, int]]]:
-    """Labels of other settings, in their own thread."""
-    yield results, results.label(index, settings, shown)

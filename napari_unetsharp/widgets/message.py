@@ -23,7 +23,9 @@ class Message(QLabel):
 
     def problem(self, text: str) -> None:
         """Say what went wrong and what to do."""
-        self._set(text[:1].upper() + text[1:], problem=True)
+        first = text.split(" ", maxsplit=1)[0]
+        is_word = first.isalpha()  # a file name keeps its own spelling
+        self._set(text[:1].upper() + text[1:] if is_word else text, problem=True)
 
     def clear(self) -> None:
         """Nothing to say; called when the next action starts."""

@@ -7,7 +7,8 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_unetsharp.images.drawn import draw_fluorescence
-from napari_unetsharp.network.checkpoint import Checkpoint, CheckpointMetadata
+from napari_unetsharp.network.checkpoint import Checkpoint
+from napari_unetsharp.network.metadata import CheckpointMetadata
 from napari_unetsharp.network.unet_sharp import UNetSharp, UNetSharpConfig
 from napari_unetsharp.widgets import models
 from napari_unetsharp.widgets.dock import open_dock
@@ -44,7 +45,7 @@ def window(make_napari_viewer, qtbot):
     dock = open_dock(viewer)
     yield viewer, dock.find
     dock.find.run_button.quit()
-    qtbot.waitUntil(lambda: not dock.find.running and dock.find._relabelling is None, timeout=30_000)
+    qtbot.waitUntil(lambda: not dock.find.running and not dock.find.relabeller.running, timeout=30_000)
 
 
 @pytest.fixture

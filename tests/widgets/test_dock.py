@@ -30,6 +30,14 @@ def test_menu_and_code_share_one_dock(make_napari_viewer):
     assert docks(viewer)[0].widget() is own
 
 
+def test_the_menus_open_it(make_napari_viewer):
+    from napari._app_model import get_app_model
+
+    viewer = make_napari_viewer()
+    get_app_model().commands.execute_command("napari-unetsharp.find").result()
+    assert len(docks(viewer)) == 1
+
+
 def test_closed_with_its_button_it_comes_back_as_it_was(make_napari_viewer, qtbot):
     viewer = make_napari_viewer(show=True)
     first = open_dock(viewer)

@@ -81,7 +81,8 @@ def test_running_again_updates_the_same_layers(ready, find):
 def test_another_model_starts_afresh_in_the_same_layers(ready, find, tmp_path):
     import torch
 
-    from napari_unetsharp.network.checkpoint import Checkpoint, CheckpointMetadata
+    from napari_unetsharp.network.checkpoint import Checkpoint
+    from napari_unetsharp.network.metadata import CheckpointMetadata
     from napari_unetsharp.network.unet_sharp import UNetSharp, UNetSharpConfig
 
     viewer, stage, _ = ready
@@ -128,7 +129,7 @@ def test_threshold_size_and_splitting_act_without_the_network(ready, find, qtbot
     expected = label_nuclei(probability, LabelSettings(round(threshold, 2), 5, False))
     qtbot.waitUntil(lambda: np.array_equal(ours(viewer)["L4 · nuclei"].data, expected), timeout=20_000)
     np.testing.assert_array_equal(ours(viewer)["L4 · x04"].data, probability)
-    qtbot.waitUntil(lambda: stage._relabelling is None, timeout=20_000)
+    qtbot.waitUntil(lambda: not stage.relabeller.running, timeout=20_000)
     assert ours(viewer)["L4 · nuclei"].metadata["unetsharp"]["threshold"] == round(threshold, 2)
     stage.label_form.shown.value = 1
     first = (np.array(ours(viewer)["L1 · x01"].data) >= round(threshold, 2)).sum()
@@ -345,7 +346,8 @@ def test_open_reads_files_and_says_what_is_wrong(window, tmp_path, field):
 def test_a_model_with_one_head_says_why_views_are_missing(window, find, field, tmp_path):
     import torch
 
-    from napari_unetsharp.network.checkpoint import Checkpoint, CheckpointMetadata
+    from napari_unetsharp.network.checkpoint import Checkpoint
+    from napari_unetsharp.network.metadata import CheckpointMetadata
     from napari_unetsharp.network.unet_sharp import UNetSharp, UNetSharpConfig
 
     torch.manual_seed(7)
@@ -363,6 +365,19 @@ def test_a_model_with_one_head_says_why_views_are_missing(window, find, field, t
 def test_our_maps_are_not_offered_as_images(ready, find):
     viewer, stage, image = ready
     find(stage)
-    assert list(stage.form.image.choices) == [image]
+    assert [layer for layer in stage.form.image.choices if layer is not None] == [image]
     viewer.add_image(np.zeros((20, 20)), name="second")
-    assert [layer.name for layer in stage.form.image.choices] == ["field", "second"]
+    assert [layer.name for layer in stage.form.image.choices if layer is not None] == ["field", "second"]
+
+
+def test_a_picture_that_was_open_before_the_dock_is_chosen(make_napari_viewer, field):
+    from napari_unetsharp.widgets.dock import open_dock
+
+    viewer = make_napari_viewer()
+    image = viewer.add_image(field[0], name="before")
+    viewer.add_labels(field[1], name="labels")
+    stage = open_dock(viewer).find
+    assert stage.layer is image
+    viewer.layers.remove(image)
+    assert stage.layer is None
+    assert viewer.add_image(field[0], name="after") is stage.layer
