@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import label as connected
 
-from napari_unetsharp.training.augment import nuclei_without_seams, random_crop, stain_clouds, vary_look
+from napari_unetsharp.training.augment import random_crop
+from napari_unetsharp.training.looks import stain_clouds, vary_look
+from napari_unetsharp.training.targets import nuclei_without_seams
 
 
 def drawn(seed=0, shape=(64, 80), channels=3):
@@ -34,8 +36,8 @@ def test_a_crop_has_the_asked_shape_also_of_smaller_images(shape, channels):
     for seed in range(12):
         pixels, target = crop(seed, 32, shape, channels)
         assert (pixels.shape, target.shape) == ((32, 32, channels), (32, 32))
-        assert (pixels.dtype, target.dtype) == (np.float32, np.float32)
-        assert set(np.unique(target)) <= {0.0, 1.0}
+        assert (pixels.dtype, target.dtype) == (np.float32, np.int32)
+        assert set(np.unique(target)) <= set(range(11))
         assert np.isfinite(pixels).all()
         assert pixels.flags.c_contiguous
         assert target.flags.c_contiguous
@@ -54,12 +56,20 @@ def test_the_same_seed_gives_the_same_crop_and_look():
 
 
 def test_picture_and_truth_move_together():
-    """The picture shows the truth itself, so at native scale they differ on the seams alone."""
+    """The picture shows the truth itself, so at native scale they are the same."""
     for seed in range(30):
-        pixels, target = crop(seed, scales=(1.0, 1.0))
-        assert np.all(pixels[..., 0][target > 0] == 1)
-        assert np.all(target[pixels[..., 0] == 0] == 0)
-        assert target.sum() > 0.5 * pixels[..., 0].sum()
+        pixels, labels = crop(seed, scales=(1.0, 1.0))
+        np.testing.assert_array_equal(pixels[..., 0], labels > 0)
+
+
+def test_picture_and_truth_bend_together():
+    """The picture is interpolated where the labels have steps: a corner takes a quarter from its own side at least."""
+    straight = [crop(seed, 64, scales=(1.0, 1.0), bend=0.0)[1] for seed in range(10)]
+    bent = [crop(seed, 64, scales=(1.0, 1.0), bend=1.0) for seed in range(10)]
+    for (pixels, labels), before in zip(bent, straight, strict=True):
+        assert labels.shape == before.shape == (64, 64)
+        assert not np.array_equal(labels, before)
+        assert np.abs(pixels[..., 0] - (labels > 0)).max() <= 0.76
 
 
 def test_a_crop_at_native_scale_is_a_part_of_the_image_turned_or_mirrored():
@@ -81,7 +91,10 @@ def test_scale_changes_the_size_of_nuclei():
     labels[30:50, 30:50] = 1  # 400 px
     areas = []
     for scale in (0.5, 1.0, 2.0):
-        found = [random_crop(pixels, labels, 64, np.random.default_rng(s), (scale, scale))[1].sum() for s in range(150)]
+        found = [
+            random_crop(pixels, labels, 64, np.random.default_rng(s), (scale, scale))[1].astype(bool).sum()
+            for s in range(150)
+        ]
         areas.append(float(max(found)))
     assert areas == pytest.approx([100, 400, 1600], rel=0.15)
 

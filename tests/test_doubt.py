@@ -43,9 +43,8 @@ def test_a_perfect_network_leaves_no_doubt_through_the_predictor():
     picture = discs((150, 117), [(20, 20), (70, 60), (110, 100), (149, 10)], 9)
     predictor = Predictor(seeing_brightness(), "cpu", tile=224)
     prediction = predictor.predict(np.repeat(picture[..., np.newaxis], 3, axis=2))
-    assert len(prediction.coarse) == 4
     assert prediction.full["x04"].max() > 0.99
-    assert prediction.doubt().max() < 0.01
+    assert prediction.doubt.max() < 0.01
 
 
 @pytest.mark.parametrize("view", ["x02", *SCALES])
@@ -79,7 +78,7 @@ def test_total_disagreement_is_one():
 def test_a_blind_branch_is_doubted_where_the_nuclei_are():
     picture = discs((96, 96), [(30, 30), (70, 70)], 8)
     predictor = Predictor(seeing_brightness({"x02": 2.0}), "cpu")
-    doubt = predictor.predict(np.repeat(picture[..., np.newaxis], 3, axis=2)).doubt()
+    doubt = predictor.predict(np.repeat(picture[..., np.newaxis], 3, axis=2)).doubt
     np.testing.assert_allclose(doubt, np.where(picture > 100, 1 / 7, 0), atol=0.01)
 
 
@@ -92,7 +91,7 @@ def test_doubt_needs_the_deepest_view_and_another(level, branches, views):
     picture = np.zeros((40, 50, 3), np.uint8)
     picture[10:20, 10:20] = 255
     blind = {"x01": 2.0, "x13": 2.0, "x40": 2.0} if level == 4 else {"x01": 2.0}
-    doubt = Predictor(seeing_brightness(blind), "cpu", level, branches).predict(picture).doubt()
+    doubt = Predictor(seeing_brightness(blind), "cpu", level, branches).predict(picture).doubt
     if not views:
         assert doubt is None
         return
@@ -104,6 +103,6 @@ def test_doubt_of_a_region_stays_in_it():
     picture = discs((96, 240), [(30, 30), (70, 200)], 8)
     predictor = Predictor(seeing_brightness({"x02": 2.0}), "cpu", 3, tile=144)
     prediction = predictor.predict(np.repeat(picture[..., np.newaxis], 3, axis=2), Region(0, 0, 64, 64))
-    doubt = prediction.doubt()
+    doubt = prediction.doubt
     assert doubt[30, 30] > 0.4
     assert not doubt[~prediction.computed].any()

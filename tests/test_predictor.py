@@ -19,7 +19,7 @@ from napari_unetsharp.images.intensity import IMAGENET_DEVIATION, IMAGENET_MEAN,
 from napari_unetsharp.inference.predictor import Predictor
 from napari_unetsharp.inference.tiling import Region, plan_tiles
 from napari_unetsharp.network.checkpoint import load_checkpoint
-from napari_unetsharp.network.grid import BRANCHES, branches_of_level
+from napari_unetsharp.network.grid import branches_of_level
 from napari_unetsharp.nuclei.instances import label_nuclei
 
 TISSUE = immunohistochemistry()
@@ -50,10 +50,12 @@ def test_tiled_equals_whole_on_tissue(checkpoint, level, tile, shape):
     assert len(plan_tiles(shape, None, level, tile)) >= 3
     whole, tiled = (cpu(checkpoint, level, tile=side).predict(plane) for side in (LARGE, tile))
     assert list(whole.full) == list(branches_of_level(level))
-    for views, others in ((whole.full, tiled.full), (whole.coarse, tiled.coarse)):
-        for name, values in views.items():
-            assert values.std() > 0.01
-            assert largest_difference(values, others[name]) <= 0.01, name
+    for name, values in whole.full.items():
+        assert values.std() > 0.01
+        assert largest_difference(values, tiled.full[name]) <= 0.01, name
+    if level > 1:
+        assert whole.doubt.std() > 0.001
+        assert largest_difference(whole.doubt, tiled.doubt) <= 0.01
     assert whole.computed.all()
     assert tiled.computed.all()
 
@@ -163,15 +165,10 @@ def test_maps_are_those_of_the_network_by_hand(checkpoint, shape):
     with torch.inference_mode():
         logits = checkpoint.network(image)
     for name, values in logits.items():
-        scale = BRANCHES[name].scale
         full = nn.functional.interpolate(values, size=image.shape[-2:], mode="bilinear", align_corners=True)
         expected = torch.sigmoid(full)[0, 0, : shape[0], : shape[1]].numpy()
         assert prediction.full[name].dtype == np.float16
         np.testing.assert_allclose(prediction.full[name].astype(np.float32), expected, atol=1e-3)
-        if scale > 1:
-            coarse = torch.sigmoid(values)[0, 0, : -(-shape[0] // scale), : -(-shape[1] // scale)].numpy()
-            assert prediction.coarse[name].shape == coarse.shape
-            np.testing.assert_allclose(prediction.coarse[name].astype(np.float32), coarse, atol=1e-3)
 
 
 def test_of_several_classes_the_most_probable_counts():
@@ -188,7 +185,6 @@ def test_of_several_classes_the_most_probable_counts():
 def test_a_level_gives_its_branches(checkpoint, level):
     prediction = cpu(checkpoint, level).predict(TISSUE[:40, :40])
     assert tuple(prediction.full) == branches_of_level(level)
-    assert set(prediction.coarse) == ({"x13", "x22", "x31", "x40"} if level == 4 else set())
 
 
 def test_a_shallower_level_is_that_branch_of_the_full_pass(checkpoint):
@@ -213,8 +209,7 @@ def test_one_head_gives_one_map():
     assert predictor.branches == ("x04",)
     prediction = predictor.predict(np.zeros((20, 30, 3), np.uint8))
     assert tuple(prediction.full) == ("x04",)
-    assert prediction.coarse == {}
-    assert prediction.doubt() is None
+    assert prediction.doubt is None
     with pytest.raises(SettingsError, match="gives x04, not x01"):
         cpu(alone, branches=("x01",))
     with pytest.raises(SettingsError, match="depth 2"):
@@ -311,7 +306,7 @@ def test_small_pictures(checkpoint, shape):
         assert values.shape == shape
         assert np.isfinite(values).all(), name
         assert ((values >= 0) & (values <= 1)).all()
-    assert prediction.doubt().shape == shape
+    assert prediction.doubt.shape == shape
 
 
 @pytest.mark.parametrize("intensity", [Intensity("range", mean=(0.0,), deviation=(1.0,)),
@@ -319,9 +314,9 @@ def test_small_pictures(checkpoint, shape):
 @pytest.mark.parametrize("value", [0, 70])
 def test_an_empty_picture_holds_no_nuclei(intensity, value):
     prediction = cpu(seeing_brightness(intensity=intensity)).predict(np.full((40, 50, 3), value, np.uint8))
-    for values in (*prediction.full.values(), *prediction.coarse.values()):
+    for values in prediction.full.values():
         assert values.max() < 0.01
-    assert prediction.doubt().max() < 0.01
+    assert prediction.doubt.max() < 0.01
 
 
 @pytest.mark.parametrize("kind", ["range", "percentile"])

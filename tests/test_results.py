@@ -243,15 +243,19 @@ def test_settings_are_asked_for_when_a_plane_is_read(predictor):
 # Another checkpoint ------------------------------------------------------------------------------------
 
 
+def claiming(checkpoint, **settings):
+    return Predictor(checkpoint, "cpu", **settings)
+
+
 def test_another_checkpoint_starts_afresh(results):
     checkpoint = by_depth()
     first = replace(checkpoint, metadata=replace(checkpoint.metadata, sha256="a" * 64))
-    results.claim(first)
+    results.claim(claiming(first))
     assert results.levels == LEVELS  # the first claim keeps what is there
-    results.claim(first)
+    results.claim(claiming(first))
     assert results.levels == LEVELS
     assert results.labels[1].any()
-    results.claim(replace(first, metadata=replace(first.metadata, sha256="b" * 64)))
+    results.claim(claiming(replace(first, metadata=replace(first.metadata, sha256="b" * 64))))
     assert results.levels == ()
     assert results.maps == results.labels == {}
     assert not results.doubt.any()
@@ -262,8 +266,27 @@ def test_another_checkpoint_starts_afresh(results):
 
 def test_other_intensities_start_afresh_too(results):
     checkpoint = by_depth()
-    results.claim(checkpoint)
-    results.claim(replace(checkpoint, metadata=replace(checkpoint.metadata, intensity=Intensity())))
+    results.claim(claiming(checkpoint))
+    results.claim(claiming(replace(checkpoint, metadata=replace(checkpoint.metadata, intensity=Intensity()))))
+    assert results.levels == ()
+
+
+@pytest.mark.parametrize("other", [{"orientations": 2}, {"accurate": True}])
+def test_so_do_other_test_time_options(results, other):
+    checkpoint = by_depth()
+    results.claim(claiming(checkpoint))
+    results.claim(claiming(checkpoint, level=2))  # a depth less is a part of what is there
+    assert results.levels == LEVELS
+    results.claim(claiming(checkpoint, **other))
+    assert results.levels == ()
+
+
+def test_checkpoints_that_were_never_saved_are_told_apart(results):
+    first = by_depth()
+    results.claim(claiming(first))
+    results.claim(claiming(first))
+    assert results.levels == LEVELS
+    results.claim(claiming(by_depth()))
     assert results.levels == ()
 
 

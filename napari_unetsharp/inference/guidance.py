@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetsharp.inference.tiling import Region, TilePlan, padded, read_window
-from napari_unetsharp.network.checkpoint import Checkpoint
 from napari_unetsharp.network.upconv import Window
+
+_AROUND = 8
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,16 @@ class Gates:
 
     maps: dict[str, NDArray[np.float32]]
 
-    def at(self, name: str, core: Region) -> NDArray[np.float32]:
-        """The part of a branch's gate that belongs to a tile's core."""
-        return self.maps[name][core.slices]
+    def at(self, name: str, window: Window) -> NDArray[np.float32]:
+        """A branch's gate on a tile's window, mirrored beyond the plane as its pixels are."""
+        return np.asarray(read_window(self.maps[name][..., np.newaxis], window)[..., 0])
 
 
 def presence_gates(
     run: Callable[[NDArray[np.float32]], dict[str, bool]],
-    plane: NDArray[Any],
-    checkpoint: Checkpoint,
-    limits: tuple[float, float],
+    read: Callable[[Window], NDArray[np.float32]],
+    shape: tuple[int, int],
+    crop: int,
     plans: list[TilePlan],
 ) -> Gates:
     """Ask the guided modules about windows of the training crop's size, at half stride.
@@ -47,32 +47,33 @@ def presence_gates(
     ----------
     run : callable
         (S, S, C) standardised pixels to presence by branch.
-    plane : array, (Y, X, C)
-    checkpoint : Checkpoint
-    limits : tuple of float
-        Of the whole plane.
+    read : callable
+        Standardised pixels of a window of the plane, mirrored beyond its edge.
+    shape : tuple of int
+        (Y, X) of the plane, at the model's scale.
+    crop : int
+        Side of the training crops.
     plans : list of TilePlan
-        Only windows that touch one of their cores are asked.
+        Only windows that touch one of their cores, or nearly, are asked.
 
     Returns
     -------
     Gates
     """
-    side = min(padded(checkpoint.metadata.crop), padded(max(plane.shape[:2])))
+    side = min(padded(crop), padded(max(shape)))
     tent = _tent(side)
     sums: dict[str, NDArray[np.float32]] = {}
-    weights = np.zeros(plane.shape[:2], np.float32)
-    for top in range(-side // 2, plane.shape[0], side // 2):
-        for left in range(-side // 2, plane.shape[1], side // 2):
+    weights = np.zeros(shape, np.float32)
+    for top in range(-side // 2, shape[0], side // 2):
+        for left in range(-side // 2, shape[1], side // 2):
             if not any(_touches(plan.core, top, left, side) for plan in plans):
                 continue
             window = Window(top, left, side, side, side, side)
-            pixels = checkpoint.metadata.intensity.apply(read_window(plane, window), limits)
-            inside = Region(top, left, side, side).within((plane.shape[0], plane.shape[1]))
+            inside = Region(top, left, side, side).within(shape)
             part = tent[inside.top - top :, inside.left - left :][: inside.height, : inside.width]
             weights[inside.slices] += part
-            for name, present in run(pixels).items():
-                total = sums.setdefault(name, np.zeros(plane.shape[:2], np.float32))
+            for name, present in run(read(window)).items():
+                total = sums.setdefault(name, np.zeros(shape, np.float32))
                 total[inside.slices] += part * present
     weights = np.maximum(weights, np.float32(1e-6))
     return Gates({name: np.asarray(total / weights, np.float32) for name, total in sums.items()})
@@ -84,7 +85,8 @@ def _tent(side: int) -> NDArray[np.float32]:
 
 
 def _touches(core: Region, top: int, left: int, side: int) -> bool:
+    """Whether a window reaches a core, or the few pixels around it that resampling reads."""
     return (
-        top < core.top + core.height and core.top < top + side
-        and left < core.left + core.width and core.left < left + side
+        top < core.top + core.height + _AROUND and core.top < top + side + _AROUND
+        and left < core.left + core.width + _AROUND and core.left < left + side + _AROUND
     )  # fmt: skip

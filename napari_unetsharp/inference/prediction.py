@@ -1,4 +1,4 @@
-"""What a pass gives: probability maps by branch, at full size and at their own scale."""
+"""What a pass gives: probability maps by branch, cores, and where the views disagree."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from napari_unetsharp.inference.tiling import Region
 from napari_unetsharp.network.grid import BRANCHES
-from napari_unetsharp.nuclei.doubt import doubt_map
 
 
 @dataclass(frozen=True)
@@ -22,9 +21,11 @@ class TileMaps:
     core : Region
         Where it belongs, in pixels of the plane.
     full : mapping of str to array of float16, (core.height, core.width)
-        By branch, upsampled to the plane's resolution.
-    coarse : mapping of str to array of float16
-        The deep branches at their own scale, (ceil(core.height / scale), ceil(core.width / scale)).
+        By branch, at the plane's resolution.
+    cores : mapping of str to array of float16, same shape
+        Probability of a nucleus's inner part, by branch of the top row; empty if the network has none.
+    doubt : array of float16, same shape, or None
+        Where the views disagree, measured at the model's scale; None of a single view.
     done, total : int
         Tiles.
     seconds : float
@@ -33,7 +34,8 @@ class TileMaps:
 
     core: Region
     full: Mapping[str, NDArray[np.float16]]
-    coarse: Mapping[str, NDArray[np.float16]]
+    cores: Mapping[str, NDArray[np.float16]]
+    doubt: NDArray[np.float16] | None
     done: int
     total: int
     seconds: float
@@ -51,8 +53,10 @@ class Prediction:
         Deepest pruning level that was computed.
     full : dict of str to array of float16, (Y, X)
         Probability 0..1 by branch; 0 where nothing was computed yet.
-    coarse : dict of str to array of float16
-        Deep branches at 1/scale, (ceil(Y / scale), ceil(X / scale)).
+    cores : dict of str to array of float16, (Y, X)
+        Probability of a nucleus's inner part, for branches of the top row, where the network has it.
+    doubt : array of float16, (Y, X), or None
+        Where the views disagree (see `doubt_map`); None if there is only one.
     computed : array of bool, (Y, X)
         Where tiles have been placed.
     notes : list of str
@@ -62,36 +66,35 @@ class Prediction:
     shape: tuple[int, int]
     level: int
     full: dict[str, NDArray[np.float16]] = field(default_factory=dict)
-    coarse: dict[str, NDArray[np.float16]] = field(default_factory=dict)
+    cores: dict[str, NDArray[np.float16]] = field(default_factory=dict)
+    doubt: NDArray[np.float16] | None = None
     computed: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), bool))
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def empty(cls, shape: tuple[int, int], level: int, branches: tuple[str, ...]) -> Prediction:
-        """Maps of zeros for these branches."""
+    def empty(
+        cls, shape: tuple[int, int], level: int, branches: tuple[str, ...], extras: tuple[str, ...] = ()
+    ) -> Prediction:
+        """Maps of zeros for these branches, with those of the extras that are kept."""
         prediction = cls(shape, level, computed=np.zeros(shape, bool))
         for name in branches:
-            scale = BRANCHES[name].scale
             prediction.full[name] = np.zeros(shape, np.float16)
-            if scale > 1:
-                coarse = (-(-shape[0] // scale), -(-shape[1] // scale))
-                prediction.coarse[name] = np.zeros(coarse, np.float16)
+            if "core" in extras and BRANCHES[name].scale == 1:
+                prediction.cores[name] = np.zeros(shape, np.float16)
+        if has_doubt(branches, level):
+            prediction.doubt = np.zeros(shape, np.float16)
         return prediction
 
     def place(self, tile: TileMaps) -> None:
         """Write a finished tile into the maps."""
-        for name, values in tile.full.items():
-            self.full[name][tile.core.slices] = values
-        for name, values in tile.coarse.items():
-            scale = BRANCHES[name].scale
-            top, left = tile.core.top // scale, tile.core.left // scale
-            self.coarse[name][top : top + values.shape[0], left : left + values.shape[1]] = values
+        for maps, values_of in ((self.full, tile.full), (self.cores, tile.cores)):
+            for name, values in values_of.items():
+                maps[name][tile.core.slices] = values
+        if self.doubt is not None and tile.doubt is not None:
+            self.doubt[tile.core.slices] = tile.doubt
         self.computed[tile.core.slices] = True
 
-    def doubt(self) -> NDArray[np.float16] | None:
-        """Where the branches disagree (see `doubt_map`), or None if there is only one branch."""
-        top = [self.full[f"x0{level}"] for level in range(1, self.level + 1) if f"x0{level}" in self.full]
-        if len(top) + len(self.coarse) < 2 or f"x0{self.level}" not in self.full:
-            return None
-        coarse = {BRANCHES[name].scale: values for name, values in self.coarse.items()}
-        return doubt_map(self.full[f"x0{self.level}"], top[:-1], coarse)
+
+def has_doubt(branches: tuple[str, ...], level: int) -> bool:
+    """Whether these views can disagree: the deepest level and at least one more."""
+    return f"x0{level}" in branches and len(branches) > 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,16 @@ from napari_unetsharp.errors import DeviceError, SettingsError
 from napari_unetsharp.images.files import first_line
 from napari_unetsharp.images.image import adapt_channels, check_finite
 from napari_unetsharp.inference.guidance import Gates, presence_gates
+from napari_unetsharp.inference.nucleus_size import estimated_size
 from napari_unetsharp.inference.prediction import Prediction, TileMaps
-from napari_unetsharp.inference.tiling import DEFAULT_TILE, Region, TilePlan, plan_tiles, read_window
+from napari_unetsharp.inference.scaling import ModelScale, magnification
+from napari_unetsharp.inference.tile_pass import ORIENTATIONS, TilePass, WindowMaps
+from napari_unetsharp.inference.tiling import DEFAULT_TILE, Region, padded, plan_tiles, read_window
 from napari_unetsharp.network.checkpoint import Checkpoint
 from napari_unetsharp.network.device import choose_device
 from napari_unetsharp.network.grid import BRANCHES, branches_of_level
-from napari_unetsharp.network.unet_sharp import UNetSharp, probabilities
-from napari_unetsharp.network.upconv import upsample
-from napari_unetsharp.nuclei.doubt import max_pool
+from napari_unetsharp.network.unet_sharp import UNetSharp
+from napari_unetsharp.network.upconv import Window
 
 
 class Predictor:
@@ -42,6 +45,10 @@ class Predictor:
         Side in pixels of what is read at once.
     guided : bool
         Gate each branch by its classification-guided module, where the checkpoint has them.
+    orientations : 1, 2, 4 or 8
+        Average so many mirrored and transposed views of every tile; costs as many times the time.
+    accurate : bool
+        The deepest level answers with the average of all branches that are computed.
 
     Attributes
     ----------
@@ -67,6 +74,8 @@ class Predictor:
         branches: tuple[str, ...] | None = None,
         tile: int = DEFAULT_TILE,
         guided: bool = False,
+        orientations: int = 1,
+        accurate: bool = False,
     ) -> None:
         self.checkpoint = checkpoint
         self.device = choose_device(device)
@@ -87,6 +96,8 @@ class Predictor:
             )
         if guided and not checkpoint.config.guided:
             raise SettingsError("this checkpoint has no guided modules; switch them off")
+        if orientations not in ORIENTATIONS:
+            raise SettingsError(f"orientations are one of {ORIENTATIONS}, not {orientations!r}")
         self.guided = guided
         private: Any = copy.deepcopy(checkpoint.network).eval()  # torch's stub of Module.to lacks memory_format
         try:
@@ -95,9 +106,14 @@ class Predictor:
             raise DeviceError(
                 f"the network can't be brought to {self.device.kind} ({first_line(error)}); choose another device"
             ) from error
+        self._pass = TilePass(self._network, self.level, self.branches, orientations, accurate)
 
     def tiles(
-        self, plane: NDArray[Any], region: Region | None = None, notes: list[str] | None = None
+        self,
+        plane: NDArray[Any],
+        region: Region | None = None,
+        notes: list[str] | None = None,
+        nucleus_size: float | None = None,
     ) -> Iterator[TileMaps]:
         """Compute a plane, yielding each tile as it is finished, the middle of the region first.
 
@@ -110,6 +126,9 @@ class Predictor:
             The whole plane by default.
         notes : list of str, optional
             Gets a sentence for each thing a person should know.
+        nucleus_size : float, optional
+            Typical diameter in pixels of the plane's nuclei, by which it is brought to the checkpoint's scale;
+            without it (see `estimate_size`), or where the checkpoint knows no size, the plane is taken as it is.
 
         Yields
         ------
@@ -122,26 +141,100 @@ class Predictor:
         DeviceError
             If the device fails; the true reason is in the message.
         """
+        plane = self._checked(plane, notes)
+        scale = self._scale(plane, nucleus_size)
+        plans = plan_tiles(scale.model, None if region is None else scale.region(region.within(scale.native)),
+                           self.level, self.tile)  # fmt: skip
+        limits = self.checkpoint.metadata.intensity.limits(plane)
+
+        def read(window: Window) -> NDArray[np.float32]:
+            return self.checkpoint.metadata.intensity.apply(scale.read(plane, window), limits)
+
+        crop = self.checkpoint.metadata.crop
+        gates = presence_gates(self._run_window, read, scale.model, crop, plans) if self.guided else None
+        started = time.monotonic()
+        for done, plan in enumerate(plans, start=1):
+            core = scale.core(plan.core)
+            if core is not None:
+                maps = self._maps(read(plan.window), plan.window, gates)
+                yield _resampled(maps, scale, plan.window, core, done, len(plans), time.monotonic() - started)
+
+    def estimate_size(self, plane: NDArray[Any]) -> float | None:
+        """Typical diameter in pixels of a plane's nuclei, found by this network at several scales.
+
+        Parameters
+        ----------
+        plane : array, (Y, X, C) or (Y, X)
+
+        Returns
+        -------
+        float or None
+            None where no nuclei were found, or where the checkpoint knows no scale of its own.
+
+        Raises
+        ------
+        ImageError, DeviceError
+            As in `tiles`.
+        """
+        wanted = self.checkpoint.metadata.nucleus_size
+        if not wanted:
+            return None
+        plane = self._checked(plane, None)
+        limits = self.checkpoint.metadata.intensity.limits(plane)
+
+        def run(part: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+            return self._looked(self.checkpoint.metadata.intensity.apply(part, limits))
+
+        return estimated_size(plane, wanted, run)
+
+    @torch.inference_mode()
+    def _looked(self, pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Nuclei and cores as a shallow level sees a small picture that stands for itself."""
+        level = min(2, self.level)
+        window = Window.whole(padded(pixels.shape[0]), padded(pixels.shape[1]))
+        name = next((f"x0{depth}" for depth in (level, self.level) if f"x0{depth}" in self._network.heads), None)
+        if name is None:
+            return np.zeros(pixels.shape[:2], np.float32), None
+        task = TilePass(self._network, int(name[2]), (name,))
+        try:
+            maps = task.run(self._tensor(read_window(pixels, window)), window)
+        except (RuntimeError, MemoryError) as error:
+            raise _device_error(error, self.device.kind, pixels) from error
+        part = slice(pixels.shape[0]), slice(pixels.shape[1])
+        return maps.full[name][part], maps.cores[name][part] if maps.cores else None
+
+    @property
+    def options(self) -> tuple[Any, ...]:
+        """What changes a result besides the checkpoint: gates, orientations, accurate mode."""
+        return self.guided, self._pass.orientations, self._pass.accurate
+
+    def _checked(self, plane: NDArray[Any], notes: list[str] | None) -> NDArray[Any]:
         plane = plane if plane.ndim == 3 else plane[..., np.newaxis]
         check_finite(plane)
         plane, note = adapt_channels(plane, self.checkpoint.config.in_channels)
         if note and notes is not None and note not in notes:
             notes.append(note)
-        plans = plan_tiles(plane.shape[:2], region, self.level, self.tile)
-        limits = self.checkpoint.metadata.intensity.limits(plane)
-        gates = presence_gates(self._run_window, plane, self.checkpoint, limits, plans) if self.guided else None
-        started = time.monotonic()
-        for done, plan in enumerate(plans, start=1):
-            yield self._tile(plane, limits, plan, gates, done, len(plans), started)
+        return plane
+
+    def _scale(self, plane: NDArray[Any], nucleus_size: float | None) -> ModelScale:
+        wanted = self.checkpoint.metadata.nucleus_size
+        if nucleus_size is not None and not 0 < nucleus_size < np.inf:
+            raise SettingsError(f"a nucleus size is a diameter in pixels above 0, not {nucleus_size}")
+        factor = magnification(wanted, nucleus_size) if wanted and nucleus_size else 1.0
+        return ModelScale.of(plane.shape, factor)
 
     def predict(
-        self, plane: NDArray[Any], region: Region | None = None, on_tile: Callable[[TileMaps], None] | None = None
+        self,
+        plane: NDArray[Any],
+        region: Region | None = None,
+        on_tile: Callable[[TileMaps], None] | None = None,
+        nucleus_size: float | None = None,
     ) -> Prediction:
         """Compute a plane in one call.
 
         Parameters
         ----------
-        plane, region
+        plane, region, nucleus_size
             As in `tiles`.
         on_tile : callable, optional
             Called after each tile.
@@ -151,7 +244,7 @@ class Predictor:
         Prediction
         """
         prediction = self.empty(plane.shape[:2])
-        for tile in self.tiles(plane, region, prediction.notes):
+        for tile in self.tiles(plane, region, prediction.notes, nucleus_size):
             prediction.place(tile)
             if on_tile is not None:
                 on_tile(tile)
@@ -159,38 +252,16 @@ class Predictor:
 
     def empty(self, shape: tuple[int, ...]) -> Prediction:
         """An unfilled prediction for a plane of this (Y, X) shape."""
-        return Prediction.empty((int(shape[0]), int(shape[1])), self.level, self.branches)
-
-    def _tile(
-        self, plane: NDArray[Any], limits: tuple[float, float], plan: TilePlan, gates: Gates | None,
-        done: int, total: int, started: float,
-    ) -> TileMaps:  # fmt: skip
-        pixels = self.checkpoint.metadata.intensity.apply(read_window(plane, plan.window), limits)
-        try:
-            full, coarse = self._maps(pixels, plan)
-        except (RuntimeError, MemoryError) as error:
-            raise _device_error(error, self.device.kind, pixels) from error
-        if gates is not None:
-            for name in full:
-                gate = gates.at(name, plan.core)
-                full[name] = (full[name] * gate).astype(np.float16)
-                if name in coarse:
-                    coarse[name] = (coarse[name] * max_pool(gate, BRANCHES[name].scale)).astype(np.float16)
-        return TileMaps(plan.core, full, coarse, done, total, time.monotonic() - started)
+        extras = self.checkpoint.config.extras
+        return Prediction.empty((int(shape[0]), int(shape[1])), self.level, self.branches, extras)
 
     @torch.inference_mode()
-    def _maps(
-        self, pixels: NDArray[np.float32], plan: TilePlan
-    ) -> tuple[dict[str, NDArray[np.float16]], dict[str, NDArray[np.float16]]]:
-        maps = self._network.features(self._tensor(pixels), self.level, plan.window)
-        full, coarse = {}, {}
-        for name in self.branches:
-            logits = self._network.heads[name](maps[name])
-            scale = BRANCHES[name].scale
-            if scale > 1:
-                coarse[name] = _on_host(probabilities(logits), _scaled(plan, scale))
-            full[name] = _on_host(probabilities(upsample(logits, scale, plan.window, 1)), plan.kept)
-        return full, coarse
+    def _maps(self, pixels: NDArray[np.float32], window: Window, gates: Gates | None) -> WindowMaps:
+        gate = None if gates is None else partial(gates.at, window=window)
+        try:
+            return self._pass.run(self._tensor(pixels), window, gate)
+        except (RuntimeError, MemoryError) as error:
+            raise _device_error(error, self.device.kind, pixels) from error
 
     @torch.inference_mode()
     def _run_window(self, pixels: NDArray[np.float32]) -> dict[str, bool]:
@@ -207,18 +278,23 @@ class Predictor:
         return tensor.to(self.device.torch).contiguous(memory_format=torch.channels_last)
 
 
-def _scaled(plan: TilePlan, scale: int) -> tuple[slice, slice]:
-    """The core inside a window's arrays at 1/scale; the far edge of the plane is rounded up."""
-    rows, columns = plan.kept
-    return (
-        slice(rows.start // scale, -(-rows.stop // scale)),
-        slice(columns.start // scale, -(-columns.stop // scale)),
+def _resampled(
+    maps: WindowMaps, scale: ModelScale, window: Window, core: Region, done: int, total: int, seconds: float
+) -> TileMaps:
+    """A window's maps as a tile of the plane."""
+
+    def back(values: NDArray[Any]) -> NDArray[np.float16]:
+        return scale.back(values.astype(np.float32, copy=False), window, core).astype(np.float16)
+
+    return TileMaps(
+        core,
+        {name: back(values) for name, values in maps.full.items()},
+        {name: back(values) for name, values in maps.cores.items()},
+        None if maps.doubt is None else back(maps.doubt),
+        done,
+        total,
+        seconds,
     )
-
-
-def _on_host(values: Tensor, part: tuple[slice, slice]) -> NDArray[np.float16]:
-    """Part of a (1, classes, h, w) map as float16; of several classes the most probable one."""
-    return values[0, :, part[0], part[1]].amax(0).to(torch.float16).cpu().numpy()
 
 
 def _device_error(error: BaseException, kind: str, pixels: NDArray[np.float32]) -> DeviceError:

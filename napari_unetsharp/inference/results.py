@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,6 @@ from napari_unetsharp.images.image import Image
 from napari_unetsharp.inference.prediction import Prediction, TileMaps
 from napari_unetsharp.inference.predictor import Predictor
 from napari_unetsharp.inference.tiling import Region
-from napari_unetsharp.network.checkpoint import Checkpoint
 from napari_unetsharp.network.grid import BRANCHES, LEVELS
 from napari_unetsharp.nuclei.instances import LabelSettings, align_ids, count_nuclei, label_nuclei
 
@@ -68,6 +68,11 @@ class Results:
         Probability 0..1 by branch; only branches that were ever asked for.
     labels : dict of int to array of int32, `shape`
         By level.
+    cores : dict of str to array of float16, `shape`
+        Probability of a nucleus's inner part, by branch of the top row; empty where the network has none.
+    nucleus_size : float or None
+        Typical diameter in pixels by which the image was brought to the model's scale; None before a run, or where
+        nothing was resampled.
     doubt : array of float16, `shape`
         0 where the views agree.
     notes : list of str
@@ -79,23 +84,40 @@ class Results:
         self.shape = (*image.stack_shape, *image.plane_shape)
         self.maps: dict[str, NDArray[np.float16]] = {}
         self.labels: dict[int, NDArray[np.int32]] = {}
+        self.cores: dict[str, NDArray[np.float16]] = {}
+        self.nucleus_size: float | None = None
         self.doubt: NDArray[np.float16] = np.zeros(self.shape, np.float16)
         self.notes: list[str] = list(image.notes)
         self._labelled: dict[tuple[Index, int], LabelSettings] = {}
         self._computed: dict[Index, NDArray[np.bool_]] = {}
-        self._claimed: tuple[str, str] | None = None
+        self._claimed: tuple[Any, ...] | None = None
 
     def replace_image(self, image: Image) -> None:
         """The same picture read again: its pixels or notes may have changed, its shape has not."""
         self.image = image
         self.notes[:] = image.notes
 
-    def claim(self, checkpoint: Checkpoint) -> None:
-        """Start afresh if what is here was computed by another checkpoint, or with other intensities."""
-        claimed = (checkpoint.metadata.sha256, repr(checkpoint.metadata.intensity))
-        if self._claimed not in (claimed, None):
+    def claim(self, predictor: Predictor, nucleus_size: float | None = None) -> None:
+        """Start afresh if what is here was computed in another way.
+
+        Parameters
+        ----------
+        predictor : Predictor
+            Its checkpoint, intensities and test-time options count.
+        nucleus_size : float, optional
+            The diameter that the run will take; the one already here, or else an estimate, where None.
+        """
+        metadata = predictor.checkpoint.metadata
+        name = metadata.sha256 or id(predictor.checkpoint.network)  # a checkpoint that was never saved has no hash
+        claimed = (name, repr(metadata.intensity), *predictor.options)
+        changed = nucleus_size not in (None, self.nucleus_size)
+        if self._claimed is not None and (self._claimed != claimed or changed):
             self.clear()
         self._claimed = claimed
+        if metadata.nucleus_size is None:
+            self.nucleus_size = None
+        elif nucleus_size is not None:
+            self.nucleus_size = nucleus_size
 
     @property
     def levels(self) -> tuple[int, ...]:
@@ -107,15 +129,19 @@ class Results:
         self.doubt[...] = 0
         self.maps.clear()
         self.labels.clear()
+        self.cores.clear()
+        self.nucleus_size = None
         self.notes[:] = self.image.notes
         self._labelled.clear()
         self._computed.clear()
 
-    def prepare(self, branches: tuple[str, ...]) -> None:
-        """Make room for branches that weren't asked for before."""
+    def prepare(self, branches: tuple[str, ...], extras: tuple[str, ...] = ()) -> None:
+        """Make room for branches that weren't asked for before, and for the cores that a network may give."""
         for name in branches:
             if name not in self.maps:
                 self.maps[name] = np.zeros(self.shape, np.float16)
+            if BRANCHES[name].scale == 1 and "core" in extras and name not in self.cores:
+                self.cores[name] = np.zeros(self.shape, np.float16)
             if BRANCHES[name].scale == 1 and BRANCHES[name].level not in self.labels:
                 self.labels[BRANCHES[name].level] = np.zeros(self.shape, np.int32)
 
@@ -153,14 +179,15 @@ class Results:
         ImageError, DeviceError
             As `Predictor.tiles`. Finished tiles stay.
         """
-        self.prepare(predictor.branches)
+        self.prepare(predictor.branches, predictor.checkpoint.config.extras)
+        self._measure(predictor, planes)
         for count, index in enumerate(planes):
             plane = self.image.plane(index)
             prediction = self._views(predictor, index)
             computed = self._computed.setdefault(index, np.zeros(self.image.plane_shape, bool))
             stopped, failure = False, None
             try:
-                for tile in predictor.tiles(plane, region, self.notes):
+                for tile in predictor.tiles(plane, region, self.notes, self.nucleus_size):
                     prediction.place(tile)
                     computed[tile.core.slices] = True
                     yield TileDone(index, tile, count, len(planes))
@@ -169,9 +196,10 @@ class Results:
                         break
             except UNetSharpError as error:  # what was finished is labelled before the run ends
                 failure = error
-            doubt = prediction.doubt()
-            if doubt is not None:
-                np.copyto(self.doubt[index], doubt, where=prediction.computed)  # elsewhere other depths may be
+            if prediction.doubt is not None:
+                np.copyto(
+                    self.doubt[index], prediction.doubt, where=prediction.computed
+                )  # elsewhere other depths may be
             self._forget_labels(index)
             yield PlaneDone(index, self.label(index, settings(), shown), stopped or failure is not None)
             if failure is not None:
@@ -205,13 +233,23 @@ class Results:
                 break
             target = self.labels[level][index]
             if self._labelled.get((index, level)) != settings:
-                found = label_nuclei(self.maps[f"x0{level}"][index], settings)
+                found = self._found(index, level, settings)
                 target[...] = found if deeper is None else align_ids(deeper, found, highest)
                 self._labelled[(index, level)] = settings
             deeper = target
             highest = max(highest, int(target.max(initial=0)))
             counts[level] = count_nuclei(target)
         return counts
+
+    def _found(self, index: Index, level: int, settings: LabelSettings) -> NDArray[np.int32]:
+        name = f"x0{level}"
+        core = self.cores[name][index] if name in self.cores else None
+        return label_nuclei(self.maps[name][index], settings, core)
+
+    def _measure(self, predictor: Predictor, planes: list[Index]) -> None:
+        """Estimate the nuclei's size on the first plane, unless it is known: planes of one image share a scale."""
+        if self.nucleus_size is None and planes and predictor.checkpoint.metadata.nucleus_size:
+            self.nucleus_size = predictor.estimate_size(self.image.plane(planes[0]))
 
     def is_labelled(self, index: Index, level: int, settings: LabelSettings) -> bool:
         """Whether a plane's labels of a level were made with these settings."""
@@ -230,6 +268,8 @@ class Results:
         prediction = predictor.empty(self.image.plane_shape)
         for name in predictor.branches:
             prediction.full[name] = self.maps[name][index]
+            if name in self.cores and name in prediction.cores:
+                prediction.cores[name] = self.cores[name][index]
         return prediction
 
 

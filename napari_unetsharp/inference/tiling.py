@@ -187,12 +187,13 @@ def read_window(plane: NDArray[Any], window: Window) -> NDArray[Any]:
     -------
     array, (window.height, window.width, C)
     """
-    rows = _mirrored(window.top, window.height, plane.shape[0])
-    columns = _mirrored(window.left, window.width, plane.shape[1])
+    rows = mirrored(window.top, window.height, plane.shape[0])
+    columns = mirrored(window.left, window.width, plane.shape[1])
     block = np.asarray(plane[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1])
     return np.asarray(block[(rows - rows.min())[:, None], (columns - columns.min())[None, :]])
 
 
-def _mirrored(start: int, length: int, whole: int) -> NDArray[np.intp]:
+def mirrored(start: int, length: int, whole: int) -> NDArray[np.intp]:
+    """Indices along one axis from `start` on; beyond the edges they run back."""
     index = np.arange(start, start + length) % (2 * whole)
     return np.minimum(index, 2 * whole - 1 - index)

@@ -24,6 +24,9 @@ from napari_unetsharp.network.grid import (
 )
 from napari_unetsharp.network.upconv import Window
 
+EXTRAS = ("core", "border")
+"""What heads may tell besides classes: the inner part of each nucleus, and where two of them meet."""
+
 _LARGEST_COUNT = 2**16
 """More channels, classes or width than this is a damaged file, not a network."""
 
@@ -49,6 +52,9 @@ class UNetSharpConfig:
         Classification-guided modules on every branch that has a head.
     level : int
         Pruning level of this network: 4 is the whole of it.
+    extras : tuple of str
+        Of `EXTRAS`, in that order: output channels of every head after its classes, by which touching nuclei
+        come apart. The published network has none.
     """
 
     in_channels: int = 3
@@ -58,6 +64,7 @@ class UNetSharpConfig:
     deep_supervision: bool = True
     guided: bool = False
     level: int = DEPTH
+    extras: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         try:
@@ -75,6 +82,9 @@ class UNetSharpConfig:
             raise SettingsError(f'full_scale is "concat" or "conv", not {self.full_scale!r}')
         if type(self.level) is not int or self.level not in LEVELS:
             raise SettingsError(f"level is 1, 2, 3 or 4, not {self.level!r}")
+        object.__setattr__(self, "extras", tuple(self.extras))
+        if self.extras not in ((), *((name,) for name in EXTRAS), EXTRAS):
+            raise SettingsError(f"extras are some of {EXTRAS}, in that order; got {self.extras}")
         if type(self.deep_supervision) is not bool or type(self.guided) is not bool:
             raise SettingsError(
                 f"deep_supervision and guided are true or false, not {self.deep_supervision!r} and {self.guided!r}"
@@ -82,7 +92,7 @@ class UNetSharpConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self) | {"widths": list(self.widths)}
+        return asdict(self) | {"widths": list(self.widths), "extras": list(self.extras)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> UNetSharpConfig:
@@ -100,6 +110,11 @@ class UNetSharpConfig:
             return cls(**values)
         except (TypeError, ValueError) as error:
             raise SettingsError(f"the network settings {values} can't be used: {error}") from error
+
+    @property
+    def outputs(self) -> int:
+        """Channels of every head: classes, then extras."""
+        return self.classes + len(self.extras)
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -143,7 +158,7 @@ class UNetSharp(nn.Module):
         self.heads = nn.ModuleDict(
             {
                 name: nn.Conv2d(
-                    widths[NODES[name].row], config.classes, BRANCHES[name].kernel, padding=BRANCHES[name].kernel // 2
+                    widths[NODES[name].row], config.outputs, BRANCHES[name].kernel, padding=BRANCHES[name].kernel // 2
                 )
                 for name in config.heads
             }
@@ -203,8 +218,8 @@ class UNetSharp(nn.Module):
         Returns
         -------
         dict of str to Tensor
-            By node name, (B, classes, H / scale, W / scale): each branch at its own scale. x01 to x0L,
-            and x13, x22, x31, x40 at level 4.
+            By node name, (B, classes + extras, H / scale, W / scale): each branch at its own scale. x01 to
+            x0L, and x13, x22, x31, x40 at level 4.
 
         Raises
         ------

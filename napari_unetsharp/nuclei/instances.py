@@ -43,13 +43,18 @@ class LabelSettings:
             )
 
 
-def label_nuclei(probability: NDArray[Any], settings: LabelSettings | None = None) -> NDArray[np.int32]:
+def label_nuclei(
+    probability: NDArray[Any], settings: LabelSettings | None = None, core: NDArray[Any] | None = None
+) -> NDArray[np.int32]:
     """Instance map of a plane.
 
     Parameters
     ----------
     probability : array, (Y, X), floating, 0..1
     settings : LabelSettings, optional
+    core : array, (Y, X), floating, 0..1, optional
+        Probability of a nucleus's inner part: each piece of it is one nucleus. Without it nuclei are cut apart at
+        their necks.
 
     Returns
     -------
@@ -61,7 +66,10 @@ def label_nuclei(probability: NDArray[Any], settings: LabelSettings | None = Non
     if not mask.any():
         return np.zeros(probability.shape, np.int32)
     components, _ = ndimage.label(mask)
-    labels = split_touching(components) if settings.split else components.astype(np.int32)
+    if not settings.split:
+        labels = components.astype(np.int32)
+    else:
+        labels = split_touching(components) if core is None else split_by_cores(components, core)
     return without_small(labels, settings.smallest)
 
 
@@ -117,6 +125,34 @@ def split_touching(components: NDArray[Any]) -> NDArray[np.int32]:
     return parts
 
 
+CORE_THRESHOLD = 0.5
+"""Probability from which a pixel belongs to a nucleus's inner part."""
+
+
+def split_by_cores(components: NDArray[Any], core: NDArray[Any]) -> NDArray[np.int32]:
+    """Grow each piece of core to the nucleus around it; components without core stay as they are.
+
+    Parameters
+    ----------
+    components : array of int, (Y, X)
+    core : array, (Y, X), floating
+        Probability of the inner part.
+
+    Returns
+    -------
+    array of int32, (Y, X)
+        The same foreground; parts are renumbered 1..n.
+    """
+    mask = components > 0
+    markers, count = ndimage.label((core >= CORE_THRESHOLD) & mask)
+    landscape = -ndimage.gaussian_filter(core.astype(np.float32), 0.5)
+    parts = np.asarray(watershed(landscape, markers, mask=mask), dtype=np.int32)
+    lost = mask & (parts == 0)
+    if lost.any():
+        parts[lost] = ndimage.label(lost)[0][lost] + count
+    return parts
+
+
 def _domes(landscape: NDArray[np.float32], depth: float) -> NDArray[np.int32]:
     """Number the tops that stand out by `depth`, by morphological reconstruction.
 
@@ -143,6 +179,13 @@ def without_small(labels: NDArray[np.int32], smallest: int) -> NDArray[np.int32]
 def count_nuclei(labels: NDArray[Any]) -> int:
     """Number of different labels above 0."""
     return int(np.count_nonzero(np.bincount(labels.ravel())[1:])) if labels.size else 0
+
+
+def median_diameter(labels: NDArray[Any]) -> float | None:
+    """Median diameter in pixels of discs as large as the nuclei; None without nuclei."""
+    areas = np.bincount(labels.ravel())[1:]
+    areas = areas[areas > 0]
+    return float(np.sqrt(4 / np.pi * np.median(areas))) if len(areas) else None
 
 
 def align_ids(reference: NDArray[np.int32], labels: NDArray[np.int32], first_free: int = 0) -> NDArray[np.int32]:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_unetsharp.errors import DatasetError, DeviceError, TrainingError
@@ -23,11 +22,12 @@ from napari_unetsharp.network.device import choose_device
 from napari_unetsharp.network.grid import branches_of_level
 from napari_unetsharp.network.metadata import CheckpointMetadata
 from napari_unetsharp.network.unet_sharp import UNetSharp, UNetSharpConfig
-from napari_unetsharp.training.augment import random_crop, vary_look
+from napari_unetsharp.training.crops import Crops
 from napari_unetsharp.training.losses import hybrid_loss, presence_loss
 from napari_unetsharp.training.recipe import Recipe
 from napari_unetsharp.training.resume import Progress, restored, save_progress
 from napari_unetsharp.training.samples import Sample
+from napari_unetsharp.training.start import begin_with
 from napari_unetsharp.training.validation import validate
 
 
@@ -79,6 +79,7 @@ def fit(
     devices: int | str = 1,
     precision: Any = "32-true",
     stop: Callable[[], bool] = lambda: False,
+    parent: Checkpoint | None = None,
 ) -> Iterator[StepReport | EpochReport]:
     """Train a network and keep the best epoch.
 
@@ -100,6 +101,8 @@ def fit(
         As Lightning Fabric names it.
     stop : callable
         Asked after each step; True ends the training with the best epoch kept.
+    parent : Checkpoint, optional
+        Begin with its weights (see `begin_with`).
 
     Yields
     ------
@@ -119,7 +122,11 @@ def fit(
     fabric = _fabric(device, devices, precision)
     fabric.seed_everything(recipe.seed, verbose=False)
     metadata = metadata or CheckpointMetadata(out.stem, crop=recipe.crop)
-    network = UNetSharp(UNetSharpConfig(level=recipe.level, guided=recipe.guided))
+    metadata = replace(metadata, nucleus_size=recipe.nucleus_size or metadata.nucleus_size)
+    network = UNetSharp(UNetSharpConfig(level=recipe.level, guided=recipe.guided, extras=recipe.extras))
+    if parent is not None:
+        begin_with(network, parent)
+        metadata = replace(metadata, parent=parent.metadata.sha256)
     average = UNetSharp(network.config)
     average.load_state_dict(network.state_dict())
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs don't know it
@@ -127,21 +134,19 @@ def fit(
     optimiser = torch.optim.Adam(module.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
     wrapped, optimiser = fabric.setup(module, optimiser)
     resume = out.with_name(f"{out.name}.resume")
-    task = {"recipe": recipe.as_dict(), "images": [sample.name for sample in (*training, *validation)]}
+    task = {"recipe": recipe.as_dict(), "images": [sample.name for sample in (*training, *validation)],
+            "parent": metadata.parent}  # fmt: skip
     progress = restored(resume, task, network, average, optimiser)
-    pictures = _loaded(training, network.config.in_channels, metadata)
+    crops = Crops(training, network.config.in_channels, recipe, metadata)
     steps_per_epoch = max(1, (recipe.crops_per_epoch or len(training)) // (recipe.batch * fabric.world_size))
-    shares = _shares(training)
     while progress.epoch < recipe.epochs:
         started, losses = time.monotonic(), []
-        rng, dropout = (np.random.default_rng([recipe.seed, progress.epoch, fabric.global_rank, *more])
-                        for more in ((), (1,)))  # fmt: skip
-        torch.manual_seed(int(dropout.integers(2**31)))
+        seed = (recipe.seed, progress.epoch, fabric.global_rank)
+        torch.manual_seed(int(np.random.default_rng(seed).integers(2**31)))  # of dropout
         wrapped.train()
-        for step in range(steps_per_epoch):
-            images, target = _batch(pictures, shares, recipe, metadata, rng)
+        for step, (images, target) in enumerate(crops.batches(seed, steps_per_epoch)):
             _set_rate(optimiser, recipe, progress.step, steps_per_epoch * recipe.epochs)
-            total, branches = _step(fabric, wrapped, optimiser, images, target)
+            total, branches = _step(fabric, wrapped, optimiser, images, target, network.config.classes)
             if not math.isfinite(total):
                 kept = f"the best epoch so far is kept in {out}" if progress.epoch else "no epoch was finished"
                 raise TrainingError(
@@ -179,56 +184,16 @@ def _fabric(device: str, devices: int | str, precision: Any) -> Fabric:
     return fabric
 
 
-def _loaded(
-    samples: list[Sample], channels: int, metadata: CheckpointMetadata
-) -> list[tuple[NDArray[np.float16], NDArray[np.int32]]]:
-    """All training images scaled to about 0..1, as the checkpoint's intensity says, in memory."""
-    plain = replace(metadata.intensity, mean=(0.0,), deviation=(1.0,))
-    loaded = []
-    for sample in samples:
-        pixels, labels = sample.read(channels)
-        loaded.append((plain.apply(pixels, plain.limits(pixels)).astype(np.float16), labels))
-    return loaded
-
-
-def _shares(samples: list[Sample]) -> NDArray[np.float64]:
-    """How often each sample is drawn: a modality by the root of its number, so that rare looks are learned too."""
-    counts = {sample.modality: 0 for sample in samples}
-    for sample in samples:
-        counts[sample.modality] += 1
-    shares = np.array([counts[sample.modality] ** -0.5 for sample in samples])
-    return np.asarray(shares / shares.sum())
-
-
-def _batch(
-    pictures: list[tuple[NDArray[np.float16], NDArray[np.int32]]], shares: NDArray[np.float64], recipe: Recipe,
-    metadata: CheckpointMetadata, rng: np.random.Generator,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    mean, deviation = (
-        np.array(values, np.float32) for values in (metadata.intensity.mean, metadata.intensity.deviation)
-    )
-    crops, targets = [], []
-    for index in rng.choice(len(pictures), recipe.batch, p=shares):
-        pixels, labels = pictures[index]
-        crop, target = random_crop(
-            pixels.astype(np.float32), labels, recipe.crop, rng, (recipe.smallest, recipe.largest)
-        )
-        crops.append((vary_look(crop, rng, target) - mean) / deviation)
-        targets.append(target)
-    images = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
-    return images, torch.from_numpy(np.stack(targets))[:, None]
-
-
 def _step(
-    fabric: Fabric, module: nn.Module, optimiser: torch.optim.Optimizer, images: Tensor, target: Tensor
+    fabric: Fabric, module: nn.Module, optimiser: torch.optim.Optimizer, images: Tensor, target: Tensor, classes: int
 ) -> tuple[float, dict[str, float]]:
     try:
         images, target = fabric.to_device((images, target))
         weight = torch.ones_like(target)
         logits, presence = module(images)
-        total, branches = hybrid_loss(logits, target, weight)
+        total, branches = hybrid_loss(logits, target, weight, classes)
         if presence:
-            total = total + presence_loss(presence, target, weight)
+            total = total + presence_loss(presence, target[:, :classes], weight[:, :classes])
         optimiser.zero_grad(set_to_none=True)
         fabric.backward(total)
         optimiser.step()

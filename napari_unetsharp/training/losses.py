@@ -14,6 +14,9 @@ from torch.nn import functional
 
 from napari_unetsharp.network.grid import BRANCHES
 
+EXTRA_SHARE = 0.5
+"""How much a channel beside the classes counts against a class."""
+
 ALPHA_POSITIVE = 0.25
 FOCUSING = 2.0
 
@@ -66,24 +69,31 @@ def lovasz_hinge(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return (torch.relu(errors) * steps).sum(1)
 
 
-def branch_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+def branch_loss(logits: Tensor, target: Tensor, weight: Tensor, classes: int | None = None) -> Tensor:
     """0.5 focal + Dice + 0.5 Lovász hinge of one branch (Eq. 6).
 
     Parameters
     ----------
     logits, target, weight : Tensor, (B, C, h, w)
         At the branch's own scale.
+    classes : int, optional
+        Channels after so many are extras and count `EXTRA_SHARE`; all are classes by default.
 
     Returns
     -------
     Tensor, scalar
-        Mean over images and classes.
+        Mean over images and channels.
     """
     count = logits.shape[0] * logits.shape[1]
     scores, truth, counted = (tensor.float().reshape(count, -1) for tensor in (logits, target, weight))
     total = 0.5 * focal_loss(scores, truth, counted) + dice_loss(scores, truth, counted)
     total = total + 0.5 * lovasz_hinge(scores, truth, counted)
-    return torch.where(counted.sum(1) > 0, total, torch.zeros_like(total)).mean()
+    total = torch.where(counted.sum(1) > 0, total, torch.zeros_like(total)).reshape(logits.shape[:2])
+    if classes is None or classes == logits.shape[1]:
+        return total.mean()
+    shares = torch.ones_like(total[0])
+    shares[classes:] = EXTRA_SHARE
+    return (total * shares).mean(0).sum() / shares.sum()
 
 
 def at_scale(target: Tensor, weight: Tensor, scale: int) -> tuple[Tensor, Tensor]:
@@ -111,7 +121,7 @@ def at_scale(target: Tensor, weight: Tensor, scale: int) -> tuple[Tensor, Tensor
 
 
 def hybrid_loss(
-    logits: Mapping[str, Tensor], target: Tensor, weight: Tensor
+    logits: Mapping[str, Tensor], target: Tensor, weight: Tensor, classes: int | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Mean over the branches in use (UNet#, Sec. 2.2).
 
@@ -121,6 +131,8 @@ def hybrid_loss(
         As `UNetSharp.forward` gives them.
     target, weight : Tensor, (B, C, H, W)
         At full resolution.
+    classes : int, optional
+        As in `branch_loss`.
 
     Returns
     -------
@@ -128,7 +140,8 @@ def hybrid_loss(
     per_branch : dict of str to Tensor
     """
     per_branch = {
-        name: branch_loss(branch, *at_scale(target, weight, BRANCHES[name].scale)) for name, branch in logits.items()
+        name: branch_loss(branch, *at_scale(target, weight, BRANCHES[name].scale), classes)
+        for name, branch in logits.items()
     }
     return torch.stack(list(per_branch.values())).mean(), per_branch
 

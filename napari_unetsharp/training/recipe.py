@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from napari_unetsharp.errors import SettingsError
+
+FOLDER = Path(__file__).parent.parent / "models"
+SHIPPED_RECIPES = {name: FOLDER / f"{name}.toml" for name in ("nuclei", "nuclei-cpu")}
+"""By name: for a GPU from scratch, and the last stage of the shipped model on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,19 @@ class Recipe:
         Share that stays per step in the running average of the weights, which is what is validated and
         saved; 0 switches it off.
     smallest, largest : float
-        Range of magnifications of the crops.
+        Range of magnifications of the crops, around the one that brings the image's nuclei to
+        `nucleus_size` where that is set.
+    nucleus_size : float
+        Diameter in pixels that the nuclei of every image are brought to, so that the network need not learn
+        the same shapes at ten sizes; 0 leaves images at their own scale. Stored in the checkpoint.
+    balance : float
+        A modality is drawn in proportion to its number of images to this power: 1 as they come, 0 all alike.
+    empty : float
+        Share of crops without any nucleus (the guided modules need some).
+    bend : float
+        Share of crops that are turned by any angle and bent.
+    extras : tuple of str
+        Channels beside the classes (`network.unet_sharp.EXTRAS`).
     validation_side : int
         Larger validation images are cut to their middle of this side: the same pixels in every epoch.
     level : int
@@ -54,6 +72,11 @@ class Recipe:
     averaging: float = 0.98
     smallest: float = 0.6
     largest: float = 1.4
+    nucleus_size: float = 0.0
+    balance: float = 0.5
+    empty: float = 0.0
+    bend: float = 0.2
+    extras: tuple[str, ...] = ()
     validation_side: int = 256
     level: int = 4
     guided: bool = False
@@ -67,12 +90,15 @@ class Recipe:
             )
         if not (0 < self.smallest <= self.largest) or not 0 <= self.averaging < 1 or not self.rate > 0:
             raise SettingsError("magnifications must rise, averaging lie in 0..1, and the learning rate above 0")
+        if self.nucleus_size < 0 or not 0 <= self.balance <= 1 or not 0 <= self.empty < 1 or not 0 <= self.bend <= 1:
+            raise SettingsError("nucleus_size is 0 or above, balance, empty and bend lie in 0..1")
+        object.__setattr__(self, "extras", tuple(self.extras))
         if not 0 <= self.seed < 2**32:
             raise SettingsError(f"the seed lies in 0..{2**32 - 1}; got {self.seed}")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self)
+        return asdict(self) | {"extras": list(self.extras)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:
@@ -81,3 +107,28 @@ class Recipe:
         if unknown:
             raise SettingsError(f"unknown recipe settings {sorted(unknown)}")
         return cls(**values)
+
+    @classmethod
+    def load(cls, name: str | Path) -> Recipe:
+        """Read a recipe.
+
+        Parameters
+        ----------
+        name : str or Path
+            A shipped one by name (`SHIPPED_RECIPES`), or a TOML file with the attributes above as keys.
+
+        Raises
+        ------
+        SettingsError
+            If it can't be read, or holds an unknown key or a value of another kind.
+        """
+        path = SHIPPED_RECIPES.get(str(name), Path(name))
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            known = ", ".join(SHIPPED_RECIPES)
+            raise SettingsError(f"{name} is no recipe ({error}); give a TOML file, or one of {known}") from error
+        try:
+            return cls.from_dict(values)
+        except TypeError as error:
+            raise SettingsError(f"{path}: {error}; compare it with a shipped recipe in {FOLDER}") from error

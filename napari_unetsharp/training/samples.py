@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -149,9 +149,7 @@ def _bowl_pairs(folder: Path) -> list[tuple[str, Path, tuple[Path, ...]]]:
     return pairs
 
 
-def find_split(
-    dataset: str | Path, validation: str | Path | None, seed: int
-) -> tuple[list[Sample], list[Sample]]:
+def find_split(dataset: str | Path, validation: str | Path | None, seed: int) -> tuple[list[Sample], list[Sample]]:
     """Training and validation samples.
 
     Parameters
@@ -189,3 +187,43 @@ def find_split(
         [sample for sample in training if sample.group not in aside],
         [sample for sample in training if sample.group in aside],
     )
+
+
+def find_splits(datasets: list[Path], validation: str | Path | None, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """Training and validation samples of several datasets together.
+
+    Parameters
+    ----------
+    datasets : list of Path
+        Each as in `find_split`. One without a ``val/`` keeps nothing aside if another has one.
+    validation : str or Path or None
+    seed : int
+
+    Returns
+    -------
+    tuple of list of Sample
+        Names are told apart by their dataset; so are modalities where a dataset names none.
+
+    Raises
+    ------
+    DatasetError
+        As `find_split`.
+    """
+    if len(datasets) == 1:
+        return find_split(datasets[0], validation, seed)
+    halved = [folder for folder in datasets if (folder / "val").is_dir()] or datasets
+    training: list[Sample] = []
+    aside: list[Sample] = [] if validation is None else find_samples(validation)
+    for folder in datasets:
+        if validation is None and folder in halved:
+            some, others = find_split(folder, None, seed)
+        else:
+            some, others = find_samples(folder / "train" if (folder / "train").is_dir() else folder), []
+        training += [_of_dataset(sample, folder.name) for sample in some]
+        aside += [_of_dataset(sample, folder.name) for sample in others]
+    return training, aside
+
+
+def _of_dataset(sample: Sample, name: str) -> Sample:
+    modality = name if sample.modality == "all" else sample.modality
+    return replace(sample, name=f"{name}/{sample.name}", group=f"{name}/{sample.group}", modality=modality)

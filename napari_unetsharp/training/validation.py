@@ -9,16 +9,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_unetsharp.inference.scaling import magnification, nearest, resized, scaled_shape
 from napari_unetsharp.network.checkpoint import Checkpoint
 from napari_unetsharp.network.grid import BRANCHES
 from napari_unetsharp.network.upconv import Window, upsample
+from napari_unetsharp.nuclei.instances import median_diameter
 from napari_unetsharp.training.samples import Sample
 
 
 def validate(
     checkpoint: Checkpoint, samples: list[Sample], device: str = "cpu", largest: int | None = None
 ) -> dict[str, Any]:
-    """Measure the pooled IoU at a probability of 0.5, at native resolution.
+    """Measure the pooled IoU at a probability of 0.5.
+
+    At the images' own resolution; where the checkpoint has a nucleus size, at its scale.
 
     Parameters
     ----------
@@ -58,6 +62,7 @@ def _masks(
     pixels, labels = sample.read(checkpoint.config.in_channels)
     intensity = checkpoint.metadata.intensity
     limits = intensity.limits(pixels)
+    pixels, labels = _at_model_scale(checkpoint, pixels, labels)
     middle = tuple(_middle(length, largest or length) for length in labels.shape)
     plane, labels = intensity.apply(pixels[middle], limits), labels[middle]
     height, width = plane.shape[:2]
@@ -67,8 +72,19 @@ def _masks(
     window = Window.whole(*padded.shape[:2])
     for name, logits in checkpoint.network(image).items():
         full = upsample(logits, BRANCHES[name].scale, window, 1)
-        masks[name] = (full[0].amax(0)[:height, :width] > 0).cpu().numpy()
+        masks[name] = (full[0, : checkpoint.config.classes].amax(0)[:height, :width] > 0).cpu().numpy()
     return labels > 0, masks
+
+
+def _at_model_scale(
+    checkpoint: Checkpoint, pixels: NDArray[Any], labels: NDArray[np.int32]
+) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """Bring the true nuclei to the checkpoint's size, where it has one."""
+    wanted, size = checkpoint.metadata.nucleus_size, median_diameter(labels)
+    if not wanted or not size:
+        return pixels, labels
+    shape = scaled_shape(labels.shape, magnification(wanted, size))
+    return resized(pixels, shape), nearest(labels, shape)
 
 
 def _middle(length: int, wanted: int) -> slice:

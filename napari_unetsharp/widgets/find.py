@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 from napari.layers import Image as ImageLayer
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unetsharp.errors import SettingsError, UNetSharpError
-from napari_unetsharp.images.files import read_image
 from napari_unetsharp.inference.predictor import Predictor
 from napari_unetsharp.inference.results import Index, PlaneDone, Results, TileDone
 from napari_unetsharp.network.device import choose_device
@@ -20,17 +18,19 @@ from napari_unetsharp.widgets.find_form import DRAWN, FindForm, LabelForm
 from napari_unetsharp.widgets.job import FindJob, chosen_shapes, find_steps, job_from_form
 from napari_unetsharp.widgets.layers import KEY, ResultLayers
 from napari_unetsharp.widgets.message import Message
-from napari_unetsharp.widgets.model_dialog import PublishedModelDialog
 from napari_unetsharp.widgets.models import ModelList
+from napari_unetsharp.widgets.opening import Opening
 from napari_unetsharp.widgets.preferences import preferences
 from napari_unetsharp.widgets.relabel import Relabeller
 from napari_unetsharp.widgets.run_button import RunButton
-from napari_unetsharp.widgets.source import add_image_layer, plane_on_screen
+from napari_unetsharp.widgets.size_control import SizeControl
+from napari_unetsharp.widgets.source import plane_on_screen
 from napari_unetsharp.widgets.views import ViewPanel, wrapping
 
 if TYPE_CHECKING:
     from napari import Viewer
 
+    from napari_unetsharp.network.checkpoint import Checkpoint
     from napari_unetsharp.nuclei.instances import LabelSettings
 
 AREA = "UNet# area"
@@ -70,21 +70,25 @@ class FindStage(QWidget):
 
     def _build(self) -> None:
         self.form, self.label_form = FindForm(), LabelForm()
-        self.open_button = QPushButton("Open…")
-        self.open_button.setToolTip("Open a picture: TIFF, PNG, JPEG or DICOM")
-        self.other_button = QPushButton("Other model…")
-        self.other_button.setToolTip("Load a checkpoint: .safetensors, or .pth in the published layout")
+        self.opening = Opening(self.models, lambda: self.viewer)
+        self.size_button = SizeControl(
+            self.form.nucleus_size, lambda: self.viewer, lambda: self.layer, self._estimated_size
+        )
         self.device_label = wrapping("")
         self.run_button = RunButton("Find nuclei")
         self.message = Message()
         self.views = ViewPanel(self.viewer)
-        files = QHBoxLayout()
-        files.addWidget(self.open_button)
-        files.addWidget(self.other_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
-        layout.addLayout(files)
-        for widget in (self.form.native, self.device_label, self.run_button, self.message, self.label_form.native):
+        layout.addWidget(self.opening)
+        for widget in (
+            self.form.native,
+            self.size_button,
+            self.device_label,
+            self.run_button,
+            self.message,
+            self.label_form.native,
+        ):
             layout.addWidget(widget)
         layout.addWidget(self.views)
         layout.addStretch(1)
@@ -96,8 +100,11 @@ class FindStage(QWidget):
         self.views.depth = kept.depth
 
     def _connect(self) -> None:
-        self.open_button.clicked.connect(self._ask_for_image)
-        self.other_button.clicked.connect(self._ask_for_model)
+        self.opening.began.connect(self.message.clear)
+        self.opening.problem.connect(self.message.problem)
+        self.opening.image.connect(self._image_opened)
+        self.opening.model.connect(self._model_opened)
+        self.size_button.dragged.connect(self.message.note)
         self.run_button.pressed.connect(self.run)
         self.run_button.step.connect(self._on_step)
         self.run_button.failed.connect(self._on_error)
@@ -136,6 +143,10 @@ class FindStage(QWidget):
         """Result layers of the chosen image."""
         return self.results.get(self.layer) if self.layer is not None else None
 
+    def _estimated_size(self) -> float | None:
+        found = self.found
+        return None if found is None else found.results.nucleus_size
+
     @property
     def running(self) -> bool:
         """Whether the network is at work, or its layers are still being added."""
@@ -164,54 +175,29 @@ class FindStage(QWidget):
 
     # opening
 
-    def _ask_for_image(self) -> None:
-        kinds = "Pictures (*.tif *.tiff *.png *.jpg *.jpeg *.bmp *.dcm *.dicom *.ima);;All (*)"
-        path, _ = QFileDialog.getOpenFileName(self, "Open a picture", "", kinds)
-        if path:
-            self.open_image(path)
-
     def open_image(self, path: str) -> None:
-        """Read a picture and choose it, without napari's reader dialog; a problem appears as one sentence."""
-        self.message.clear()
-        try:
-            image = read_image(path)
-        except UNetSharpError as error:
-            self.message.problem(str(error))
-            return
-        layer = add_image_layer(self.viewer, image)
+        """Read a picture and choose it; a problem appears as one sentence."""
+        self.opening.open_image(path)
+
+    def open_model(self, path: str) -> None:
+        """Load a checkpoint and choose it; a problem appears as one sentence."""
+        self.opening.open_model(path)
+
+    def _image_opened(self, layer: ImageLayer, notes: str) -> None:
         self.reset_choices()
         self.form.image.value = layer
         self.viewer.fit_to_view()
-        if image.notes:
-            self.message.note(" ".join(image.notes))
+        if notes:
+            self.message.note(notes)
 
-    def _ask_for_model(self) -> None:
-        kinds = "Checkpoints (*.safetensors *.pth *.pt);;All (*)"
-        path, _ = QFileDialog.getOpenFileName(self, "Choose a model", "", kinds)
-        if path:
-            self.open_model(path)
-
-    def open_model(self, path: str) -> None:
-        """Load a checkpoint, asking once for what a published file doesn't say."""
-        self.message.clear()
-        try:
-            if self.models.needs_answer(path):
-                dialog = PublishedModelDialog(Path(path).name, self)
-                if not dialog.exec():
-                    return
-                self.models.answer(path, dialog.normalisation.value, dialog.nucleus_size.value)
-            checkpoint = self.models.load(path)
-            self.models.add(path)
-        except UNetSharpError as error:
-            self.message.problem(str(error))
-            return
+    def _model_opened(self, checkpoint: Checkpoint, path: str) -> None:
         self.refresh_models(path)
-        self._use_config(checkpoint.config)
+        self._use(checkpoint)
         self.message.note(f"Model {checkpoint.metadata.name} is ready.")
 
-    def _use_config(self, config: Any) -> None:
-        self.views.config = config
-        self.form.offer_depths(config)
+    def _use(self, checkpoint: Checkpoint | None) -> None:
+        self.views.config = None if checkpoint is None else checkpoint.config
+        self.form.offer(checkpoint)
         self.views.refresh()
 
     # running
@@ -260,7 +246,7 @@ class FindStage(QWidget):
 
     def _begin(self, found: ResultLayers, predictor: Predictor) -> None:
         """The model is on its device: make the layers."""
-        self._use_config(predictor.checkpoint.config)
+        self._use(predictor.checkpoint)
         levels = [level for level in LEVELS if level in found.results.labels]
         shown = predictor.level if predictor.level in levels else max(levels, default=predictor.level)
         with self.label_form.shown.changed.blocked():
@@ -275,6 +261,9 @@ class FindStage(QWidget):
         text = f"{count:,} nuclei at depth {level}."
         if not count:
             text = "No nuclei found: move More / fewer to the left, or make Smallest smaller."
+        size = found.results.nucleus_size
+        if count and size is not None:
+            text += f" {self.size_button.sentence(size)}"
         if stopped:
             text = f"Stopped; what was finished is kept. {text}"
         self.message.note(" ".join([text, *found.results.notes]))
@@ -342,14 +331,13 @@ class FindStage(QWidget):
 
     def _forget_model(self, value: Any = None) -> None:
         """Another model was chosen; what it offers is known once it is loaded."""
-        self.views.config = None
-        self.form.offer_depths(None)
-        self.views.refresh()
+        self._use(None)
 
     def _layer_removed(self, event: Any = None) -> None:
         if self._running_on is not None and self._running_on not in self.viewer.layers:
             self.run_button.quit()
             self.message.problem("The image was closed, so the run was stopped; open it again to go on.")
+        self.size_button.follow()
         self.reset_choices()
 
     def _where_changed(self, value: str | None) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from magicgui.widgets import CheckBox, ComboBox, Container, FloatSlider, SpinBox, create_widget
+from typing import Any
+
+from magicgui.widgets import CheckBox, ComboBox, Container, FloatSlider, FloatSpinBox, SpinBox, create_widget
 from napari.layers import Image as ImageLayer
 
+from napari_unetsharp.network.checkpoint import Checkpoint
 from napari_unetsharp.network.grid import LEVELS
-from napari_unetsharp.network.unet_sharp import UNetSharpConfig
 from napari_unetsharp.nuclei.instances import LabelSettings
 
 SEE, DRAWN, WHOLE = "what I see", "drawn rectangle", "whole image"
 THIS_PLANE, ALL_PLANES = "this plane", "all planes"
 _DEPTHS = {"1 (fastest)": 1, "2": 2, "3": 3, "4 (fullest)": 4}
+_LOOKS = {"once": (1, False), "average of all views": (1, True), "8 orientations": (8, False)}
 _DEVICES = {"auto": "auto", "GPU (CUDA)": "cuda", "Apple GPU": "mps", "CPU": "cpu"}
 
 
@@ -30,11 +33,42 @@ class FindForm(Container):
             label="Depth", choices=list(_DEPTHS.items()), value=4,
             tooltip="Depth 4 computes all eight views; a smaller depth is faster and computes fewer",
         )  # fmt: skip
-        super().__init__(widgets=[self.image, self.model, self.device, self.where, self.planes, self.depth])
+        self.nucleus_size = FloatSpinBox(
+            label="Nucleus size", value=0, min=0, max=2000, step=1,
+            tooltip="Diameter of a typical nucleus; the image is brought to the model's scale by it. 0: estimated",
+        )  # fmt: skip
+        self.nucleus_size.native.setSpecialValueText("estimated")
+        self.nucleus_size.native.setSuffix(" px")
+        self.look = ComboBox(
+            label="Look", choices=list(_LOOKS),
+            tooltip="Once is fast; averages are a little better and slower (8 orientations: eight times)",
+        )  # fmt: skip
+        self.guided = CheckBox(
+            label="Guided modules", value=False,
+            tooltip="Clear regions where the model's guided modules see no nuclei at all",
+        )  # fmt: skip
+        super().__init__(
+            widgets=[
+                self.image, self.model, self.device, self.where, self.planes, self.depth, self.nucleus_size, self.look,
+                self.guided,
+            ]
+        )  # fmt: skip
         self.margins = (0, 0, 0, 0)
+        self.offer(None)
 
-    def offer_depths(self, config: UNetSharpConfig | None) -> None:
-        """Choices that a checkpoint has heads for; all four while none is loaded."""
+    @property
+    def options(self) -> dict[str, Any]:
+        """Test-time options, as `Predictor` takes them."""
+        orientations, accurate = _LOOKS[self.look.value]
+        return {"orientations": orientations, "accurate": accurate, "guided": bool(self.guided.value)}
+
+    def offer(self, checkpoint: Checkpoint | None) -> None:
+        """Show what a checkpoint has: depths with a head, a scale, guided modules. While none is loaded, all depths."""
+        config = None if checkpoint is None else checkpoint.config
+        self.nucleus_size.enabled = checkpoint is None or checkpoint.metadata.nucleus_size is not None
+        self.guided.visible = config is not None and config.guided
+        if not self.guided.visible:
+            self.guided.value = False
         offered = [(label, level) for label, level in _DEPTHS.items() if config is None or f"x0{level}" in config.heads]
         current, levels = self.depth.value, [level for _, level in offered]
         if list(self.depth.choices) != levels:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image as ImageLayer
 from napari.layers import Shapes
@@ -15,6 +15,7 @@ from napari_unetsharp.inference.predictor import Predictor
 from napari_unetsharp.inference.results import Index, PlaneDone, Results, TileDone, guarded
 from napari_unetsharp.inference.tiling import Region
 from napari_unetsharp.widgets.find_form import ALL_PLANES, DRAWN, SEE, FindForm
+from napari_unetsharp.widgets.layers import KEY
 from napari_unetsharp.widgets.models import ModelList
 from napari_unetsharp.widgets.source import drawn_region, image_from_layer, plane_on_screen, region_on_screen
 
@@ -38,6 +39,10 @@ class FindJob:
         The whole plane if None.
     model, device : str
     depth : int
+    nucleus_size : float or None
+        Diameter in pixels that the person set; estimated if None.
+    options : dict
+        Test-time options of `Predictor`.
     """
 
     layer: ImageLayer
@@ -47,6 +52,8 @@ class FindJob:
     model: str
     device: str
     depth: int
+    nucleus_size: float | None = None
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def job_from_form(viewer: Viewer, form: FindForm) -> FindJob:
@@ -70,15 +77,17 @@ def job_from_form(viewer: Viewer, form: FindForm) -> FindJob:
         region = region_on_screen(viewer, layer)
     elif form.where.value == DRAWN:
         region = drawn_region(viewer, layer, chosen_shapes(viewer))
-    return FindJob(layer, image, planes, region, form.model.value, form.device.value, form.depth.value)
+    size = float(form.nucleus_size.value) or None
+    return FindJob(
+        layer, image, planes, region, form.model.value, form.device.value, form.depth.value, size, form.options
+    )
 
 
 def chosen_shapes(viewer: Viewer) -> Shapes | None:
     """The active Shapes layer, else the topmost one."""
     active = viewer.layers.selection.active
-    if isinstance(active, Shapes):
-        return active
-    return next((layer for layer in reversed(viewer.layers) if isinstance(layer, Shapes)), None)
+    drawn = [layer for layer in viewer.layers if isinstance(layer, Shapes) and KEY not in layer.metadata]
+    return active if active in drawn else next(reversed(drawn), None)
 
 
 def find_steps(
@@ -86,8 +95,8 @@ def find_steps(
 ) -> Iterator[Predictor | TileDone | PlaneDone]:
     """The run, in its own thread: the loaded predictor first, then tile by tile."""
     checkpoint = models.load(job.model)
-    predictor = Predictor(checkpoint, job.device, min(job.depth, checkpoint.config.level))
-    results.claim(checkpoint)
-    results.prepare(predictor.branches)
+    predictor = Predictor(checkpoint, job.device, min(job.depth, checkpoint.config.level), **job.options)
+    results.claim(predictor, job.nucleus_size)
+    results.prepare(predictor.branches, checkpoint.config.extras)
     yield predictor
     yield from guarded(results.steps(predictor, job.planes, settings, job.region, stop))
