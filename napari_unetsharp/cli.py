@@ -8,18 +8,30 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_unetsharp.errors import CheckpointError, SettingsError, TrainingError
+from napari_unetsharp.cli_evaluate import evaluate
+from napari_unetsharp.cli_export import export
+from napari_unetsharp.cli_train import train
+from napari_unetsharp.errors import CheckpointError, SettingsError
+from napari_unetsharp.images.intensity import NORMALISATIONS, Intensity
+from napari_unetsharp.terminal import (
+    AccurateOption,
+    CheckpointOption,
+    DeviceOption,
+    GuidedOption,
+    JsonOption,
+    LevelOption,
+    OrientationsOption,
+    SizeOption,
+    SmallestOption,
+    SplitOption,
+    ThresholdOption,
+    progress_bar,
+)
 
 app = typer.Typer(
     name="unetsharp", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Find nuclei with UNet#, train it, and look after its checkpoints.",
 )  # fmt: skip
-
-NORMALISATIONS = ("imagenet", "zero-one", "minus-one-one", "per-image")
-
-CheckpointOption = Annotated[str, typer.Option("--checkpoint", "-c", help="Shipped model by name, or a path.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
 @app.command()
@@ -27,12 +39,16 @@ def segment(
     images: Annotated[list[Path], typer.Argument(help="Pictures: TIFF, PNG, JPEG or DICOM.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", show_default=False)],
     checkpoint: CheckpointOption = "nuclei",
-    level: Annotated[int | None, typer.Option(min=1, max=4, help="Depth: 1 fastest, 4 fullest.")] = None,
+    level: LevelOption = None,
     all_levels: Annotated[bool, typer.Option("--all-levels", help="Labels of every depth up to it.")] = False,
     branches: Annotated[bool, typer.Option("--branches", help="Probability maps of every branch as well.")] = False,
-    threshold: Annotated[float, typer.Option(help="Probability from which a pixel is a nucleus.")] = 0.5,
-    smallest: Annotated[int, typer.Option(help="Nuclei of fewer pixels are left out.")] = 20,
-    split: Annotated[bool, typer.Option(help="Cut touching nuclei apart.")] = True,
+    threshold: ThresholdOption = 0.5,
+    smallest: SmallestOption = 20,
+    split: SplitOption = True,
+    nucleus_size: SizeOption = None,
+    orientations: OrientationsOption = 1,
+    accurate: AccurateOption = False,
+    guided: GuidedOption = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -45,9 +61,10 @@ def segment(
     settings = LabelSettings(threshold, smallest, split)
     loaded = load_checkpoint(checkpoint)
     depth = level or loaded.config.level
-    job = BatchJob(out, depth, all_levels, branches, settings)
-    predictor = Predictor(loaded, device, depth, job.wanted(loaded.config.heads))
-    with _progress() as show:
+    job = BatchJob(out, depth, all_levels, branches, settings, nucleus_size)
+    wanted = None if accurate else job.wanted(loaded.config.heads)
+    predictor = Predictor(loaded, device, depth, wanted, guided=guided, orientations=orientations, accurate=accurate)
+    with progress_bar() as show:
         report = segment_files(images, predictor, job, show)
     if as_json:
         print(json.dumps(report))
@@ -70,26 +87,9 @@ def _print_report(report: dict[str, Any], out: Path) -> None:
     print(f"Written to {out}")
 
 
-def _progress() -> Any:
-    """A bar with rate and time left on standard error."""
-    from contextlib import contextmanager
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    @contextmanager
-    def bar() -> Any:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        console = Console(stderr=True)
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task("", total=None)
-
-            def show(text: str, done: float, total: float) -> None:
-                progress.update(task, description=text, completed=done, total=total)
-
-            yield show
-
-    return bar()
+app.command()(evaluate)
+app.command()(train)
+app.command()(export)
 
 
 @app.command()
@@ -127,7 +127,7 @@ def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A checkpoint, ours or published.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A new .safetensors file.")],
     normalisation: Annotated[
-        str | None, typer.Option(help=f"Of the training images: {', '.join(NORMALISATIONS)}.")
+        str | None, typer.Option(help=f"Of the training images: {', '.join(known.name for known in NORMALISATIONS)}.")
     ] = None,
     nucleus_size: Annotated[float | None, typer.Option(help="Typical diameter of its nuclei in px.")] = None,
     pixel_size: Annotated[float | None, typer.Option(help="Micrometres per pixel of its training images.")] = None,
@@ -154,80 +154,11 @@ def convert(
     print(f"Written to {target}")
 
 
-def _normalisation(name: str) -> Any:
-    from napari_unetsharp.images.intensity import PUBLISHED, Intensity
-
-    known = {
-        "imagenet": PUBLISHED,
-        "zero-one": Intensity("range", mean=(0.0,), deviation=(1.0,)),
-        "minus-one-one": Intensity("range", mean=(0.5,), deviation=(0.5,)),
-        "per-image": Intensity(),
-    }
+def _normalisation(name: str) -> Intensity:
+    known = {known.name: known.intensity for known in NORMALISATIONS}
     if name not in known:
-        raise SettingsError(f"normalisation {name!r} is unknown; choose one of {', '.join(NORMALISATIONS)}")
+        raise SettingsError(f"normalisation {name!r} is unknown; choose one of {', '.join(known)}")
     return known[name]
-
-
-@app.command()
-def train(
-    dataset: Annotated[
-        Path, typer.Argument(help="images/ + labels/, ID/images + ID/masks, or train/ and val/ of these.")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Checkpoint to write (.safetensors).")],
-    validation: Annotated[Path | None, typer.Option(help="Dataset that selects the epoch kept.")] = None,
-    epochs: Annotated[int, typer.Option(min=1)] = 100,
-    crops: Annotated[int, typer.Option(min=0, help="Crops per epoch; 0: one per image.")] = 0,
-    batch: Annotated[int, typer.Option(min=1)] = 8,
-    crop: Annotated[int, typer.Option(min=16, help="Side in px, divisible by 16.")] = 128,
-    rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
-    level: Annotated[int, typer.Option(min=1, max=4, help="4: everything, pruned later; else this depth alone.")] = 4,
-    guided: Annotated[bool, typer.Option(help="Train the classification-guided modules too.")] = False,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
-    device: DeviceOption = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="How many GPUs.")] = 1,
-    precision: Annotated[str, typer.Option(help="As Lightning Fabric names it.")] = "32-true",
-) -> None:
-    """Train on a folder of images and instance maps; stop it and give the same command to go on."""
-    from napari_unetsharp.network.metadata import CheckpointMetadata
-    from napari_unetsharp.training.fit import fit
-    from napari_unetsharp.training.recipe import Recipe
-    from napari_unetsharp.training.samples import find_split
-
-    if out.suffix != ".safetensors":
-        raise SettingsError(f"{out} doesn't end in .safetensors; give a file name that does")
-    if out.exists() and not out.with_name(f"{out.name}.resume").exists():
-        raise TrainingError(f"{out} already exists and no training of it was interrupted; give another --out")
-    recipe = Recipe(
-        epochs=epochs, crops_per_epoch=crops, batch=batch, crop=crop, rate=rate, level=level, guided=guided, seed=seed
-    )
-    training, aside = find_split(dataset, validation, seed)
-    print(f"{len(training)} images to train on, {len(aside)} to select by")
-    metadata = CheckpointMetadata(out.stem, crop=crop)
-    try:
-        with _progress() as show:
-            for report in fit(training, aside, out, recipe, metadata, device, devices, precision):
-                _show_report(report, show)
-    except KeyboardInterrupt:
-        kept = f" The best epoch so far is {out}" if out.exists() else " No epoch was finished yet."
-        print(f"Stopped; give the same command to go on.{kept}")
-        return
-    print(f"Written to {out}")
-
-
-def _show_report(report: Any, show: Any) -> None:
-    from napari_unetsharp.training.fit import StepReport
-
-    if isinstance(report, StepReport):
-        left = f"{report.seconds_left / 60:.0f} min left"
-        show(f"epoch {report.epoch} · loss {report.loss:.3f} · {left}", report.step, report.steps)
-        return
-    levels = " ".join(f"{node} {value:.3f}" for node, value in report.iou.items() if node.startswith("x0"))
-    losses = " ".join(f"{node} {value:.2f}" for node, value in report.branches.items())
-    print(
-        f"epoch {report.epoch}/{report.epochs} · loss {report.loss:.3f} ({losses}) · validation IoU {levels}"
-        f"{' · best' if report.best else ''}",
-        flush=True,
-    )
 
 
 @app.command()

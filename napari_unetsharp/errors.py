@@ -36,3 +36,19 @@ class TrainingError(UNetSharpError):
 
 class SettingsError(UNetSharpError):
     """An option has a value that makes no sense."""
+
+
+class ReviewError(UNetSharpError):
+    """A correction can't be made, or a review can't be opened."""
+
+
+class NotSavedError(ReviewError):
+    """A correction was made and is kept in memory, but the disk didn't take it; the next one tries again."""
+
+
+class LabelsError(UNetSharpError):
+    """Nuclei from a file (labels, outlines or a table) can't be read."""
+
+
+class SaveError(UNetSharpError):
+    """Files can't be written; what was there before is still whole."""

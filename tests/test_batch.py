@@ -78,7 +78,7 @@ def test_labels_of_the_level_and_a_report(tmp_path):
     assert 0 < seconds < 60
     assert entry == {
         "input": str(tmp_path / "tissue.png"), "files": [str(asked.folder / "tissue_L4.tif")], "shape": [50, 70],
-        "axes": "YX", "nuclei": {"L4": 2}, "error": "",
+        "axes": "YX", "nucleus_size": None, "nuclei": {"L4": 2}, "error": "",
         "warnings": ["The one channel was repeated for the 3 that this model takes."],
     }  # fmt: skip
 

@@ -123,6 +123,33 @@ PUBLISHED = Intensity("range", mean=IMAGENET_MEAN, deviation=IMAGENET_DEVIATION)
 """What a file in the published layout is taken to mean until the user says otherwise."""
 
 
+@dataclass(frozen=True)
+class Normalisation:
+    """A way in which the training images of a published file may have been scaled.
+
+    Attributes
+    ----------
+    name : str
+        On the command line.
+    words : str
+        In the window.
+    intensity : Intensity
+    """
+
+    name: str
+    words: str
+    intensity: Intensity
+
+
+NORMALISATIONS = (
+    Normalisation("imagenet", "ImageNet (published code)", PUBLISHED),
+    Normalisation("zero-one", "0 to 1", Intensity("range", mean=(0.0,), deviation=(1.0,))),
+    Normalisation("minus-one-one", "-1 to 1", Intensity("range", mean=(0.5,), deviation=(0.5,))),
+    Normalisation("per-image", "brightness of each image", Intensity()),
+)
+"""All ways that are offered for a file that doesn't say."""
+
+
 def _smallest_range(dtype: np.dtype[Any], low: float, high: float) -> float:
     """Give the range below which differences are noise: 8 of 255 grey values, a thousandth of a float's level.
 

@@ -38,6 +38,8 @@ class BatchJob:
     branches : bool
         Probability maps of every branch.
     settings : LabelSettings
+    nucleus_size : float or None
+        Diameter in pixels of a typical nucleus; estimated for each image if None.
     """
 
     folder: Path
@@ -45,6 +47,7 @@ class BatchJob:
     all_levels: bool
     branches: bool
     settings: LabelSettings
+    nucleus_size: float | None = None
 
     def wanted(self, heads: tuple[str, ...]) -> tuple[str, ...]:
         """Branches that have to be computed, of those that have a head.
@@ -83,7 +86,8 @@ def segment_files(
     -------
     dict
         What ``report.json`` in the folder holds: version, checkpoint, device, level, settings, and for each image
-        its input, files, shape, axes, nuclei per level, seconds, warnings and error (empty if none).
+        its input, files, shape, axes, nucleus size in pixels (None where the checkpoint knows none), nuclei per
+        level, seconds, warnings and error (empty if none).
 
     Raises
     ------
@@ -139,12 +143,13 @@ def _segment_file(
 ) -> dict[str, Any]:
     started = time.monotonic()
     entry: dict[str, Any] = {
-        "input": str(path), "files": [], "shape": [], "axes": "", "nuclei": {}, "seconds": 0.0, "warnings": [],
-        "error": "",
+        "input": str(path), "files": [], "shape": [], "axes": "", "nucleus_size": None, "nuclei": {}, "seconds": 0.0,
+        "warnings": [], "error": "",
     }  # fmt: skip
     try:
         image = read_image(path)
         results = Results(image)
+        results.claim(predictor, job.nucleus_size)
         entry |= {"shape": list(results.shape), "axes": image.spatial_axes}
         counts: dict[int, int] = {}
         planes = list(image.plane_indices())
@@ -155,6 +160,7 @@ def _segment_file(
             elif isinstance(step, PlaneDone):
                 counts = {level: counts.get(level, 0) + count for level, count in step.nuclei.items()}
         levels = results.levels if job.all_levels else (job.level,)
+        entry["nucleus_size"] = results.nucleus_size
         entry["nuclei"] = {f"L{level}": counts[level] for level in levels}
         entry["warnings"] = results.notes
         entry["files"] = _write(results, stem, levels, job)

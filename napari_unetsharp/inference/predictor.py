@@ -153,11 +153,10 @@ class Predictor:
         crop = self.checkpoint.metadata.crop
         gates = presence_gates(self._run_window, read, scale.model, crop, plans) if self.guided else None
         started = time.monotonic()
-        for done, plan in enumerate(plans, start=1):
-            core = scale.core(plan.core)
-            if core is not None:
-                maps = self._maps(read(plan.window), plan.window, gates)
-                yield _resampled(maps, scale, plan.window, core, done, len(plans), time.monotonic() - started)
+        cores = [(plan, core) for plan in plans if (core := scale.core(plan.core)) is not None]
+        for done, (plan, core) in enumerate(cores, start=1):
+            maps = self._maps(read(plan.window), plan.window, gates)
+            yield _resampled(maps, scale, plan.window, core, done, len(cores), time.monotonic() - started)
 
     def estimate_size(self, plane: NDArray[Any]) -> float | None:
         """Typical diameter in pixels of a plane's nuclei, found by this network at several scales.

@@ -30,7 +30,7 @@ def max_pool(values: NDArray[Any], scale: int) -> NDArray[Any]:
 
 
 def doubt_map(
-    deepest: NDArray[np.float16], shallower: Sequence[NDArray[np.float16]], coarse: Mapping[int, NDArray[np.float16]]
+    deepest: NDArray[Any], shallower: Sequence[NDArray[Any]], coarse: Mapping[int, NDArray[Any]]
 ) -> NDArray[np.float16]:
     """Mean absolute difference of every other view from the deepest one, each at its own scale.
 
@@ -39,11 +39,11 @@ def doubt_map(
 
     Parameters
     ----------
-    deepest : array of float16, (Y, X)
+    deepest : array of floating, (Y, X)
         Probability of the deepest level that was computed.
-    shallower : sequence of array of float16, (Y, X)
+    shallower : sequence of array, (Y, X)
         The levels above it.
-    coarse : mapping of int to array of float16, (ceil(Y / scale), ceil(X / scale))
+    coarse : mapping of int to array, (ceil(Y / scale), ceil(X / scale))
         The deep branches by scale.
 
     Returns

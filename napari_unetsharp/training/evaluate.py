@@ -90,7 +90,11 @@ class Evaluation:
 
 
 def evaluate(
-    model: Checkpoint | Predictor, samples: list[Sample], node: str | None = None, settings: LabelSettings | None = None
+    model: Checkpoint | Predictor,
+    samples: list[Sample],
+    node: str | None = None,
+    settings: LabelSettings | None = None,
+    nucleus_size: float | None = None,
 ) -> Generator[ImageScored, None, Evaluation]:
     """Measure whole images at native resolution; one pass each gives all branches of the predictor.
 
@@ -105,6 +109,8 @@ def evaluate(
     node : str, optional
         The branch that `Evaluation.overall` means; the deepest of the top row that is computed by default.
     settings : LabelSettings, optional
+    nucleus_size : float, optional
+        Diameter in pixels of a typical nucleus of every image; estimated for each by default.
 
     Yields
     ------
@@ -133,7 +139,7 @@ def evaluate(
     started, evaluation = time.monotonic(), Evaluation(node)
     for done, sample in enumerate(samples, start=1):
         plane, truth = sample.read(predictor.checkpoint.config.in_channels)
-        scores = score_image(predictor, plane, truth, settings)
+        scores = score_image(predictor, plane, truth, settings, nucleus_size)
         evaluation.add(sample.modality, scores)
         yield ImageScored(sample, scores, done, len(samples))
     evaluation.seconds = time.monotonic() - started
@@ -141,7 +147,11 @@ def evaluate(
 
 
 def score_image(
-    predictor: Predictor, plane: NDArray[Any], truth: NDArray[Any], settings: LabelSettings | None = None
+    predictor: Predictor,
+    plane: NDArray[Any],
+    truth: NDArray[Any],
+    settings: LabelSettings | None = None,
+    nucleus_size: float | None = None,
 ) -> dict[str, Scores]:
     """Measure one image.
 
@@ -152,6 +162,8 @@ def score_image(
     truth : array of int, (Y, X)
         Instance map, 0 outside.
     settings : LabelSettings, optional
+    nucleus_size : float, optional
+        As in `evaluate`.
 
     Returns
     -------
@@ -159,7 +171,7 @@ def score_image(
         By branch of the predictor.
     """
     settings, started = settings or LabelSettings(), time.monotonic()
-    prediction = predictions(predictor, plane)
+    prediction = predictions(predictor, plane, nucleus_size)
     passed, scores = time.monotonic() - started, {}
     for name in predictor.branches:
         started = time.monotonic()
@@ -169,14 +181,14 @@ def score_image(
     return scores
 
 
-def predictions(predictor: Predictor, plane: NDArray[Any]) -> Prediction:
+def predictions(predictor: Predictor, plane: NDArray[Any], nucleus_size: float | None = None) -> Prediction:
     """The maps that are measured: those that the window shows."""
-    return predictor.predict(plane)
+    return predictor.predict(plane, nucleus_size=nucleus_size or predictor.estimate_size(plane))
 
 
 def nuclei_of(prediction: Prediction, name: str, settings: LabelSettings) -> NDArray[np.int32]:
     """The nuclei that are measured for a branch: those that the window shows."""
-    return label_nuclei(prediction.full[name], settings)
+    return label_nuclei(prediction.full[name], settings, prediction.cores.get(name))
 
 
 def measuring_predictor(
@@ -216,7 +228,8 @@ def measuring_predictor(
         raise SettingsError(
             f"this checkpoint gives {', '.join(heads)}, not {node}; choose another --branch or --level, or checkpoint"
         )
-    wanted = None if level is None and branch is None else (node,)
+    everything = (level is None and branch is None) or options.get("accurate", False)
+    wanted = None if everything else (node,)
     depth = level if level is not None else BRANCHES[branch].level if branch is not None else None
     return Predictor(checkpoint, device, depth, wanted, **options), node
 

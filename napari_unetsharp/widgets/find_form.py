@@ -66,8 +66,9 @@ class FindForm(Container):
         """Show what a checkpoint has: depths with a head, a scale, guided modules. While none is loaded, all depths."""
         config = None if checkpoint is None else checkpoint.config
         self.nucleus_size.enabled = checkpoint is None or checkpoint.metadata.nucleus_size is not None
-        self.guided.visible = config is not None and config.guided
-        if not self.guided.visible:
+        has_guides = config is not None and config.guided
+        self.guided.visible = has_guides
+        if not has_guides:
             self.guided.value = False
         offered = [(label, level) for label, level in _DEPTHS.items() if config is None or f"x0{level}" in config.heads]
         current, levels = self.depth.value, [level for _, level in offered]

@@ -10,19 +10,14 @@ from typing import Any
 from platformdirs import user_config_path
 
 from napari_unetsharp.errors import CheckpointError
-from napari_unetsharp.images.intensity import PUBLISHED, Intensity
+from napari_unetsharp.images import intensity
 from napari_unetsharp.images.tiff import written_beside
 from napari_unetsharp.network.checkpoint import SHIPPED, Checkpoint, file_hash, load_checkpoint
 from napari_unetsharp.network.published import is_published
 
 RECENT = 8
 
-NORMALISATIONS: dict[str, Intensity] = {
-    "ImageNet (published code)": PUBLISHED,
-    "0 to 1": Intensity("range", mean=(0.0,), deviation=(1.0,)),
-    "-1 to 1": Intensity("range", mean=(0.5,), deviation=(0.5,)),
-    "brightness of each image": Intensity(),
-}
+NORMALISATIONS = {known.words: known.intensity for known in intensity.NORMALISATIONS}
 """What a published file may have been trained with, in words."""
 
 

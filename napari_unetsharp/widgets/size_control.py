@@ -90,6 +90,5 @@ class SizeControl(QPushButton):
         self.dragged.emit(f"A nucleus is about {self.describe(diameter)} across. Press Find nuclei to use it.")
 
     def _set(self, value: Any) -> None:
-        layer = self._layer()
-        if value and layer is not None and self.ring.shown_in(self._viewer()):
-            self.ring.show(self._viewer(), layer, float(value))
+        if value and self.ring.shown_in(self._viewer()):
+            self.ring.resize(float(value))

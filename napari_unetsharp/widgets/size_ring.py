@@ -41,9 +41,9 @@ class SizeRing(QObject):
     def show(self, viewer: Viewer, image: ImageLayer, diameter: float) -> None:
         """Draw the ring in the middle of what is on screen, ready to be dragged."""
         self.hide(viewer)
-        centre = np.array(image.world_to_data(viewer.camera.center[-image.ndim :]))[-2:]
-        if image.ndim > 2:
-            centre = np.array(image.world_to_data(viewer.dims.point))[-2:]
+        middle = np.asarray(viewer.dims.point, float)
+        middle[-2:] = np.asarray(viewer.scene.camera.center)[-2:]
+        centre = np.asarray(image.world_to_data(middle))[-2:]
         self._diameter = diameter
         self.layer = viewer.add_shapes(
             [_corners(centre, diameter)], shape_type="ellipse", name=NAME, edge_color=_YELLOW,
@@ -54,6 +54,13 @@ class SizeRing(QObject):
         self.layer.mode = "select"
         self.layer.selected_data = {0}
         self.layer.events.set_data.connect(self._moved)
+
+    def resize(self, diameter: float) -> None:
+        """Draw it larger or smaller where it is."""
+        if self.layer is not None and len(self.layer.data):
+            self._diameter = diameter
+            self.layer.data = [(_corners(np.asarray(self.layer.data[0]).mean(0), diameter), "ellipse")]
+            self.layer.selected_data = {0}
 
     def hide(self, viewer: Viewer) -> None:
         """Take the ring away."""
