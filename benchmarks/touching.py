@@ -27,6 +27,7 @@ from napari_unetsharp.inference.tiling import padded, read_window
 from napari_unetsharp.network.checkpoint import Checkpoint, load_checkpoint
 from napari_unetsharp.network.upconv import Window
 from napari_unetsharp.nuclei.instances import (
+    CORE_THRESHOLD,
     LabelSettings,
     fill_small_holes,
     split_by_cores,
@@ -60,21 +61,27 @@ def border(maps: Maps, mask: NDArray[np.bool_]) -> NDArray[np.int32]:
 
 def core(maps: Maps, mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Pieces of core are markers."""
+    markers, _ = ndimage.label(mask & (maps["core x04"] >= CORE_THRESHOLD))
+    return np.asarray(watershed(-maps["core x04"], markers, mask=mask), np.int32)
+
+
+def core_and_necks(maps: Maps, mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Pieces of core, cut at their necks, are markers (what we ship)."""
     return split_by_cores(ndimage.label(mask)[0], maps["core x04"])
 
 
 def core_of_several(maps: Maps, mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Markers from the mean core of three depths."""
+    """The same from the mean core of three depths."""
     return split_by_cores(ndimage.label(mask)[0], np.mean([maps[f"core {node}"] for node in NODES], axis=0))
 
 
 def core_less_border(maps: Maps, mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Core where it outweighs the border."""
+    """The same from core times (1 - border)."""
     return split_by_cores(ndimage.label(mask)[0], maps["core x04"] * (1 - maps["border x04"]))
 
 
 WAYS: tuple[Callable[[Maps, NDArray[np.bool_]], NDArray[np.int32]], ...] = (
-    components, necks, border, core, core_of_several, core_less_border,
+    components, necks, border, core, core_and_necks, core_of_several, core_less_border,
 )  # fmt: skip
 
 

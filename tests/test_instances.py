@@ -268,3 +268,46 @@ def test_a_pale_middle_is_filled_among_other_nuclei():
         probability[(rows - 30) ** 2 + (columns - column) ** 2 <= 15**2] = 1
     probability[27:34, 27:34] = 0
     assert label_nuclei(probability)[30, 30] > 0
+
+
+# Cores -------------------------------------------------------------------------------------------------
+
+
+def test_each_core_is_a_nucleus_and_nothing_is_lost():
+    """Three nuclei in one blob without any neck: only their cores tell them apart."""
+    probability = np.zeros((20, 60), np.float32)
+    probability[4:16, 4:56] = 0.9
+    core = np.zeros_like(probability)
+    for left in (8, 26, 44):
+        core[7:13, left : left + 8] = 0.8
+    assert label_nuclei(probability).max() == 1
+    labels = label_nuclei(probability, core=core)
+    assert labels.max() == 3
+    np.testing.assert_array_equal(labels > 0, probability > 0.5)
+    for left in (8, 26, 44):
+        assert len(np.unique(labels[7:13, left : left + 8])) == 1
+
+
+def test_a_nucleus_without_a_core_stays_and_a_core_without_a_nucleus_is_none():
+    probability, core = np.zeros((30, 60), np.float32), np.zeros((30, 60), np.float32)
+    probability[5:20, 5:20] = 0.9
+    core[8:12, 40:44] = 0.9
+    labels = label_nuclei(probability, core=core)
+    np.testing.assert_array_equal(labels > 0, probability > 0.5)
+    assert labels.max() == 1
+
+
+def test_cores_that_run_together_are_cut_at_their_neck():
+    rows, columns = np.mgrid[:40, :80]
+    left, right = (np.hypot(rows - 20, columns - middle) for middle in (28, 50))
+    probability = ((left < 13) | (right < 13)).astype(np.float32)
+    core = ((left < 9) | (right < 9) | ((abs(rows - 20) < 3) & (columns > 28) & (columns < 50))).astype(np.float32)
+    assert ndimage.label(core)[1] == 1
+    assert label_nuclei(probability, core=core).max() == 2
+
+
+def test_cores_count_only_where_nuclei_are_to_be_split():
+    probability, core = np.ones((20, 40), np.float32), np.zeros((20, 40), np.float32)
+    core[8:12, 4:8], core[8:12, 30:34] = 1, 1
+    assert label_nuclei(probability, LabelSettings(split=False), core).max() == 1
+    assert label_nuclei(probability, LabelSettings(), core).max() == 2

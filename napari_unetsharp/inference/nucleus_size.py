@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,19 +15,31 @@ from napari_unetsharp.nuclei.instances import LabelSettings, label_nuclei
 
 Look = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32] | None]]
 
-SIDE = 384
+SIDE = 256
 """Pixels along each side, at the model's scale, that are looked at."""
-_STARTS = (1.0, 0.45, 2.2)
-_ROUNDS = 3
-_SETTLED = 1.15
-"""A scale is right if the nuclei found at it have the wanted size within this factor."""
+_STARTS = (0.45, 1.0, 2.0)
+"""Magnifications to begin with: at one alone, pieces of large nuclei may pass for small nuclei."""
+_REFINEMENTS = 2
+_SETTLED = 1.2
+"""A magnification within this factor of one that was tried is not tried again."""
+_STRANGENESS = 0.1
+"""What the logarithm of (size seen / size wanted) counts against certainty."""
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What was seen at a magnification: the median diameter in pixels of the plane, and how well it fits."""
+
+    factor: float
+    diameter: float
+    score: float
 
 
 def estimated_size(plane: NDArray[Any], wanted: float, look: Look) -> float | None:
     """Typical diameter of the nuclei of a plane.
 
-    From each of several magnifications the nuclei found are measured and brought to the wanted size, until that
-    doesn't move any more; of the scales that settled, the one counts at which the network is surest.
+    The middle of the plane is looked at in a few magnifications. The best is the one at which the network is surest
+    and sees nuclei of about the size that it knows; from there the size is refined.
 
     Parameters
     ----------
@@ -41,21 +54,30 @@ def estimated_size(plane: NDArray[Any], wanted: float, look: Look) -> float | No
     float or None
         Pixels of the plane; None if no nuclei were found.
     """
-    best: tuple[float, float] | None = None
-    tried: list[float] = []
-    for start in _STARTS:
-        factor = start
-        for _ in range(_ROUNDS):
-            if any(max(factor / other, other / factor) < _SETTLED for other in tried):
-                break
-            tried.append(factor)
-            diameter, certainty = _measured(plane, factor, look)
-            if diameter is None:
-                break
-            if best is None or certainty > best[0]:
-                best = (certainty, diameter / factor)
-            factor = min(LARGEST, max(SMALLEST, wanted / diameter * factor))
-    return None if best is None else best[1]
+    looks = [_looked(plane, factor, wanted, look) for factor in _STARTS]
+    for _ in range(_REFINEMENTS):
+        best = _best(looks)
+        if best is None:
+            return None
+        factor = min(LARGEST, max(SMALLEST, wanted / best.diameter))
+        tried = (seen.factor for seen in looks)
+        if any(max(factor / other, other / factor) < _SETTLED for other in tried):
+            break
+        looks.append(_looked(plane, factor, wanted, look))
+    best = _best(looks)
+    return None if best is None else best.diameter
+
+
+def _best(looks: list[_Look]) -> _Look | None:
+    seen = [look for look in looks if look.diameter > 0]
+    return max(seen, key=lambda look: look.score) if seen else None
+
+
+def _looked(plane: NDArray[Any], factor: float, wanted: float, look: Look) -> _Look:
+    diameter, certainty = _measured(plane, factor, look)
+    if diameter is None:
+        return _Look(factor, 0.0, 0.0)
+    return _Look(factor, diameter / factor, certainty - _STRANGENESS * abs(math.log(diameter / wanted)))
 
 
 def _measured(plane: NDArray[Any], factor: float, look: Look) -> tuple[float | None, float]:
@@ -64,10 +86,21 @@ def _measured(plane: NDArray[Any], factor: float, look: Look) -> tuple[float | N
     part = _middle(plane, side)
     probability, core = look(resized(part, scaled_shape(part.shape[:2], factor)))
     labels = label_nuclei(probability, LabelSettings(smallest=12), core)
-    areas = np.bincount(labels.ravel())[1:]
+    areas = _whole_areas(labels)
     if not len(areas):
         return None, 0.0
     return float(np.sqrt(4 / np.pi * np.median(areas))), _certainty(probability, labels)
+
+
+def _whole_areas(labels: NDArray[np.int32]) -> NDArray[np.intp]:
+    """Pixels of each nucleus; those cut by the edge are left out where three others remain."""
+    areas = np.bincount(labels.ravel())
+    areas[0] = 0
+    inside = areas.copy()
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        inside[edge] = 0
+    counted = inside if np.count_nonzero(inside) >= 3 else areas
+    return np.asarray(counted[counted > 0])
 
 
 def _certainty(probability: NDArray[np.float32], labels: NDArray[np.int32]) -> float:

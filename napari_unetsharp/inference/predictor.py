@@ -127,8 +127,9 @@ class Predictor:
         notes : list of str, optional
             Gets a sentence for each thing a person should know.
         nucleus_size : float, optional
-            Typical diameter in pixels of the plane's nuclei, by which it is brought to the checkpoint's scale;
-            without it (see `estimate_size`), or where the checkpoint knows no size, the plane is taken as it is.
+            Typical diameter in pixels of the plane's nuclei, by which it is brought to the checkpoint's scale; by
+            default it is estimated (`estimate_size`). The checkpoint's own size leaves the plane as it is, and so does
+            a checkpoint that knows none.
 
         Yields
         ------
@@ -219,7 +220,8 @@ class Predictor:
         wanted = self.checkpoint.metadata.nucleus_size
         if nucleus_size is not None and not 0 < nucleus_size < np.inf:
             raise SettingsError(f"a nucleus size is a diameter in pixels above 0, not {nucleus_size}")
-        factor = magnification(wanted, nucleus_size) if wanted and nucleus_size else 1.0
+        size = nucleus_size or self.estimate_size(plane)
+        factor = magnification(wanted, size) if wanted and size else 1.0
         return ModelScale.of(plane.shape, factor)
 
     def predict(

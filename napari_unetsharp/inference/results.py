@@ -248,8 +248,9 @@ class Results:
 
     def _measure(self, predictor: Predictor, planes: list[Index]) -> None:
         """Estimate the nuclei's size on the first plane, unless it is known: planes of one image share a scale."""
-        if self.nucleus_size is None and planes and predictor.checkpoint.metadata.nucleus_size:
-            self.nucleus_size = predictor.estimate_size(self.image.plane(planes[0]))
+        own = predictor.checkpoint.metadata.nucleus_size
+        if self.nucleus_size is None and planes and own:
+            self.nucleus_size = predictor.estimate_size(self.image.plane(planes[0])) or own
 
     def is_labelled(self, index: Index, level: int, settings: LabelSettings) -> bool:
         """Whether a plane's labels of a level were made with these settings."""

@@ -183,7 +183,7 @@ def score_image(
 
 def predictions(predictor: Predictor, plane: NDArray[Any], nucleus_size: float | None = None) -> Prediction:
     """The maps that are measured: those that the window shows."""
-    return predictor.predict(plane, nucleus_size=nucleus_size or predictor.estimate_size(plane))
+    return predictor.predict(plane, nucleus_size=nucleus_size)
 
 
 def nuclei_of(prediction: Prediction, name: str, settings: LabelSettings) -> NDArray[np.int32]:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from napari_unetsharp.network.grid import BRANCHES
 
-EXTRA_SHARE = 0.5
+EXTRA_SHARE = 1.0
 """How much a channel beside the classes counts against a class."""
 
 ALPHA_POSITIVE = 0.25
