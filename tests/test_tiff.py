@@ -329,3 +329,18 @@ def test_pixels_that_cant_be_written_leave_the_old_file_alone(tmp_path):
         write_tiff(tmp_path / "a.tif", np.zeros((2, 4, 5), np.int32), like)
     np.testing.assert_array_equal(read_tiff(tmp_path / "a.tif").pixels, 1)
     assert os.listdir(tmp_path) == ["a.tif"]
+
+
+def test_pages_that_lead_in_a_circle_are_refused(tmp_path):
+    """A little file that would keep a reader busy for ever."""
+    path = tmp_path / "circle.tif"
+    tifffile.imwrite(path, np.zeros((2, 8, 8), np.uint8), photometric="minisblack", metadata=None)
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        first, second = (page.offset for page in file.pages)
+    tags = int.from_bytes(content[second : second + 2], "little")
+    place = second + 2 + 12 * tags
+    content[place : place + 4] = first.to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match="pages have no end"):
+        read_tiff(path)

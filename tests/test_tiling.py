@@ -122,9 +122,7 @@ def test_a_tile_without_a_core_is_refused(level, least):
         plan_tiles((600, 600), None, level, least - 1)
 
 
-@pytest.mark.parametrize(
-    "region", [Region(50, 0, 5, 5), Region(0, 60, 5, 5), Region(-9, 0, 9, 9), Region(3, 3, 0, 4)]
-)
+@pytest.mark.parametrize("region", [Region(50, 0, 5, 5), Region(0, 60, 5, 5), Region(-9, 0, 9, 9), Region(3, 3, 0, 4)])
 def test_a_region_off_the_image_is_refused(region):
     with pytest.raises(ShapeError, match="50 x 60 px"):
         plan_tiles((50, 60), region)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from napari_unetsharp.errors import ImageError
 from napari_unetsharp.images.files import first_line
 from napari_unetsharp.images.image import Image, check_size
+from napari_unetsharp.images.tiff_pages import check_pages
 
 _MICRONS = {
     "µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "\\u00B5m": 1.0,
@@ -48,6 +49,7 @@ def read_tiff(path: str | Path) -> Image:
         If the file is truncated, not a TIFF, in a compression without a decoder here, or too large.
     """
     path = Path(path)
+    check_pages(path)
     try:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
@@ -55,11 +57,11 @@ def read_tiff(path: str | Path) -> Image:
             extra = _is_transparent(file)
             steps = _spacing(file, series.axes)
             pixels, axes = series.asarray(), series.axes
+        return _arranged(pixels, axes, extra, steps, path.stem)
     except ImageError:
         raise
     except Exception as error:  # tifffile raises many kinds on damaged files
         raise ImageError(f"{path.name} can't be read as TIFF: {first_line(error)}") from error
-    return _arranged(pixels, axes, extra, steps, path.stem)
 
 
 def _is_transparent(file: tifffile.TiffFile) -> bool:

@@ -54,6 +54,4 @@ class GuidedModule(nn.Module):
 
 def guided_modules(widths: tuple[int, ...]) -> nn.ModuleDict:
     """One module per branch, by node name."""
-    return nn.ModuleDict(
-        {name: GuidedModule(widths[NODES[name].row], name in _WITH_HIDDEN_LAYER) for name in BRANCHES}
-    )
+    return nn.ModuleDict({name: GuidedModule(widths[NODES[name].row], name in _WITH_HIDDEN_LAYER) for name in BRANCHES})

@@ -115,11 +115,8 @@ NODES: dict[str, Node] = {
 }
 """All nodes by name, in an order of evaluation whose first 3, 6, 10, 15 nodes are levels 1 to 4."""
 
-BRANCHES: dict[str, Branch] = {
-    f"x0{level}": Branch(f"x0{level}", level, 1, 1) for level in LEVELS
-} | {
-    f"x{row}{DEPTH - row}": Branch(f"x{row}{DEPTH - row}", DEPTH, int(2**row), 3)
-    for row in range(1, DEPTH + 1)
+BRANCHES: dict[str, Branch] = {f"x0{level}": Branch(f"x0{level}", level, 1, 1) for level in LEVELS} | {
+    f"x{row}{DEPTH - row}": Branch(f"x{row}{DEPTH - row}", DEPTH, int(2**row), 3) for row in range(1, DEPTH + 1)
 }
 """The eight supervision branches by node: x01 to x04, then x13, x22, x31, x40."""
 

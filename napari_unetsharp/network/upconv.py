@@ -90,9 +90,7 @@ def _neighbours(
 
 @lru_cache(maxsize=128)
 @torch.inference_mode(False)
-def _tap_matrix(
-    start: int, length: int, whole: int, factor: int, dtype: torch.dtype, device: torch.device
-) -> Tensor:
+def _tap_matrix(start: int, length: int, whole: int, factor: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """``[S_-1 U, U, S_+1 U]`` side by side, (length, 3 * length / factor).
 
     Column block t belongs to tap t of the kernel: the fine row y reads the upsampled row y + t - 1,

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
+from napari_unetsharp.widgets.cases import CaseBar
 from napari_unetsharp.widgets.find import FindStage
 from napari_unetsharp.widgets.models import ModelList
+from napari_unetsharp.widgets.quiet import button
+from napari_unetsharp.widgets.review import ReviewStage
 
 if TYPE_CHECKING:
     from napari import Viewer
 
 TITLE = "UNet#"
+FIND, REVIEW = "Find", "Review"
 _DOCKS: WeakKeyDictionary[Any, UNetSharpDock] = WeakKeyDictionary()
 
 
@@ -31,14 +37,51 @@ class UNetSharpDock(QWidget):
         super().__init__()
         self.models = ModelList.remembered()
         self.find = FindStage(napari_viewer, self.models)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(self.find)
+        self.review = ReviewStage(napari_viewer, self.find)
+        self.cases = CaseBar(napari_viewer, self.find, self.review)
+        self.cases.review_wished.connect(lambda: self.show_stage(REVIEW))
+        self.cases.find_wished.connect(lambda: self.show_stage(FIND))
+        self.stages = QStackedWidget()
+        self.buttons: dict[str, QPushButton] = {}
+        bar = QHBoxLayout()
+        bar.setSpacing(4)
+        bar.setContentsMargins(4, 0, 4, 0)
+        for number, (name, stage) in enumerate(((FIND, self.find), (REVIEW, self.review)), start=1):
+            self.stages.addWidget(_scrolling(stage))
+            made = button(f"{number} {name}", f"Stage {name}", partial(self.show_stage, name), checkable=True)
+            self.buttons[name] = made
+            bar.addWidget(made)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(scroll)
+        layout.setSpacing(4)
+        layout.addWidget(self.cases)
+        layout.addLayout(bar)
+        layout.addWidget(self.stages)
         self.setAcceptDrops(True)
+        self.show_stage(FIND)
+
+    @property
+    def stage(self) -> str:
+        """Name of the stage on screen."""
+        return REVIEW if self.stages.currentIndex() else FIND
+
+    def show_stage(self, name: str) -> None:
+        """Bring a stage to the front.
+
+        Parameters
+        ----------
+        name : str
+            "Find" or "Review".
+        """
+        for other, made in self.buttons.items():
+            made.setChecked(other == name)
+        if name == REVIEW:
+            self.stages.setCurrentIndex(1)
+            self.review.enter()
+        else:
+            self.review.leave()
+            self.stages.setCurrentIndex(0)
+        self.cases.refresh()
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Qt: the width that every label wraps to."""
@@ -65,6 +108,8 @@ class UNetSharpDock(QWidget):
             path = url.toLocalFile()
             if path.lower().endswith((".safetensors", ".pth", ".pt")):
                 self.find.open_model(path)
+            elif Path(path).is_dir():
+                self.cases.open_folder(path)
             else:
                 self.find.open_image(path)
         event.acceptProposedAction()
@@ -130,8 +175,22 @@ def open_dock(viewer: Viewer) -> UNetSharpDock:
 
 
 def find_nuclei(viewer: Viewer) -> None:
-    """Menu command: open the dock."""
-    open_dock(viewer)
+    """Menu command: open the dock at stage *Find*."""
+    open_dock(viewer).show_stage(FIND)
+
+
+def review_nuclei(viewer: Viewer) -> None:
+    """Menu command: open the dock at stage *Review*."""
+    open_dock(viewer).show_stage(REVIEW)
+
+
+def _scrolling(stage: QWidget) -> QScrollArea:
+    scroll = QScrollArea()
+    scroll.setWidgetResizable(True)
+    scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    scroll.setWidget(stage)
+    return scroll
 
 
 def _undock(viewer: Viewer, dock: UNetSharpDock) -> None:

@@ -13,7 +13,7 @@ from napari_unetsharp.errors import UNetSharpError
 from napari_unetsharp.images.files import read_image
 from napari_unetsharp.widgets.model_dialog import PublishedModelDialog
 from napari_unetsharp.widgets.models import ModelList
-from napari_unetsharp.widgets.source import add_image_layer
+from napari_unetsharp.widgets.source import PATH, add_image_layer
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -80,7 +80,9 @@ class Opening(QWidget):
         except UNetSharpError as error:
             self.problem.emit(str(error))
             return
-        self.image.emit(add_image_layer(self._viewer(), image), " ".join(image.notes))
+        layer = add_image_layer(self._viewer(), image)
+        layer.metadata[PATH] = path
+        self.image.emit(layer, " ".join(image.notes))
 
     def open_model(self, path: str) -> None:
         """Load a checkpoint, asking once for what a published file doesn't say."""

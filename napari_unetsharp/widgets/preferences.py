@@ -29,3 +29,14 @@ def preferences() -> Preferences:
     device = kept.device if kept.device in WISHES else "auto"
     depth = kept.depth if kept.depth in LEVELS else max(LEVELS)
     return Preferences(device, depth, float(kept.threshold), int(kept.smallest))
+
+
+def review_keys() -> dict[str, str]:
+    """Keys of Review that the person changed, by action; those of `keys.KEYS` where nothing is set."""
+    from napari.settings import get_plugin_settings
+
+    try:
+        kept = get_plugin_settings("napari-unetsharp").keys.model_dump()
+    except (KeyError, AttributeError, ValueError, TypeError):
+        return {}
+    return {str(name): key.strip() for name, key in kept.items() if isinstance(key, str) and key.strip()}

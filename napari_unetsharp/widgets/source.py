@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 NOTES = "unetsharp_notes"
 """Key of a layer's metadata: what a person should know about how it was read."""
 
+PATH = "unetsharp_path"
+"""Key of a layer's metadata: the file that we read it from."""
+
 
 def image_from_layer(layer: ImageLayer) -> Image:
     """Axes, spacing and pixels (full resolution) of an image layer; pixels are not copied.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from review_window import found, hands, nothing_but_a_name  # noqa: F401
 
 from napari_unetsharp.images.drawn import draw_fluorescence
 from napari_unetsharp.network.checkpoint import Checkpoint
