@@ -11,7 +11,7 @@ from napari_unetsharp.errors import SettingsError
 
 FOLDER = Path(__file__).parent.parent / "models"
 SHIPPED_RECIPES = {name: FOLDER / f"{name}.toml" for name in ("nuclei", "nuclei-cpu")}
-"""By name: for a GPU from scratch, and the last stage of the shipped model on a CPU."""
+"""By name: for a GPU from scratch, and a short one for a CPU."""
 
 
 @dataclass(frozen=True)
