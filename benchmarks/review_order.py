@@ -142,6 +142,7 @@ def measured(images: list[Judged]) -> dict[str, Any]:
         "wrong_nuclei": sum(int(image.truth.wrong.sum()) for image in images),
         "reachable_misses": sum(int(i.finds[len(i.truth.wrong) :].sum()) for i in images),
         "unreachable_misses": sum(image.truth.unreachable for image in images),
+        "swallowed_misses": sum(image.truth.swallowed for image in images),
         "orders": {order: ranked(images, order) for order in SCORES},
         "errors_left": {str(checks): coverage(images, checks) for checks in CHECKS},
     }
@@ -160,7 +161,8 @@ def page(result: dict[str, Any]) -> str:
             "", f"## {name}", "",
             f"{row['fields']} fields, {row['cards']} cards, {row['possible_misses']} of them possible misses. "
             f"Errors: {row['wrong_nuclei']} wrong nuclei and {row['reachable_misses']} misses that a card shows; "
-            f"apart from these {row['unreachable_misses']} misses that none shows.",
+            f"apart from these {row['unreachable_misses']} misses that none shows, {row['swallowed_misses']} of them "
+            "swallowed by a nucleus that matches another.",
             "", "| order | AUC | first 10 % | 20 % | 30 % | AUC in fields | 10 % | 20 % | 30 % |", "|" + "---|" * 9,
         ]  # fmt: skip
         for order, values in row["orders"].items():

@@ -32,11 +32,14 @@ class Verdicts:
         The missed nucleus that each lies on, 0 for none.
     unreachable : int
         Missed nuclei that no card lies on.
+    swallowed : int
+        Those of them that lie, to a fifth or more, in a nucleus that matches another.
     """
 
     wrong: NDArray[np.bool_]
     miss: NDArray[np.int64]
     unreachable: int
+    swallowed: int
 
     @property
     def finds(self) -> NDArray[np.bool_]:
@@ -60,7 +63,10 @@ def verdicts(evidence: Evidence, misses: Misses, labels: NDArray[Any], truth: ND
     areas = dict(zip(matching.true_ids.tolist(), matching.true_areas.tolist(), strict=True))
     alone = set(matching.true_ids[missed].tolist())
     miss = np.array([_lies_on(misses, index, truth, areas, alone) for index in range(len(misses))], np.int64)
-    return Verdicts(wrong, miss, len(alone - set(miss.tolist())))
+    lost = alone - set(miss.tolist())
+    under = np.bincount(matching.truth[~by_wrong], matching.shared[~by_wrong], len(missed))
+    swallowed = set(matching.true_ids[under >= TOUCHED * matching.true_areas].tolist())
+    return Verdicts(wrong, miss, len(lost), len(lost & swallowed))
 
 
 def _lies_on(misses: Misses, index: int, truth: NDArray[Any], areas: dict[int, int], alone: set[int]) -> int:

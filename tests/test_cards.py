@@ -45,7 +45,7 @@ def test_a_perfect_network_leaves_no_doubt_anywhere():
     assert len(deck) == 4
     assert deck.doubt.max() < 0.001
     assert set(deck.kinds) == {Kind.NUCLEUS}
-    assert deck.card(0).words == "nothing speaks against it"
+    assert deck.card(0).words == "little speaks against it"
 
 
 def test_every_nucleus_has_one_card():
@@ -91,6 +91,10 @@ def test_an_offered_split_follows_the_depth_that_sees_two(level):
     maps, labels = four()
     right = (labels[4] == 30) & (np.indices(SHAPE)[1] >= 20)
     labels[level][right] = 99
+    if level == 1:
+        assert deal(maps, labels, 4).kinds[2] is Kind.NUCLEUS  # a far depth alone is no reason
+        maps["x04"][labels[4] == 30] = 0.7
+        maps["x04"][56:64, 14:17] = maps["x04"][56:64, 24:27] = 0.95
     card = deal(maps, labels, 4).card(2)
     assert (card.kind, card.ids, card.source) == (Kind.SPLIT, (30,), f"x0{level}")
     assert card.words == f"depth {level} sees 2 nuclei here"

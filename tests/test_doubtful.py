@@ -52,7 +52,7 @@ def test_much_evidence_is_near_certainty():
 @pytest.mark.parametrize(
     ("terms", "words"),
     [
-        ({}, "nothing speaks against it"),
+        ({}, "little speaks against it"),
         ({"faint": 0.45}, "faint: 55 % sure"),
         ({"unstable": 2.0}, "its edge is unsure"),
         ({"small": 1.0}, "much smaller than the others"),

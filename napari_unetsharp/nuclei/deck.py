@@ -21,6 +21,9 @@ from napari_unetsharp.nuclei.pixels import Box
 OTHER = 0.6
 """IoU below which the nearest depth's outline is offered."""
 
+HINT = 0.05
+"""Share of a nucleus in its second top that backs up a farther depth which sees two."""
+
 
 @dataclass(frozen=True)
 class Deck:
@@ -168,26 +171,31 @@ def deal(
 
 
 def _offers(evidence: Evidence, level: int) -> tuple[list[Kind], NDArray[np.int64], list[str]]:
-    """What to ask of each nucleus: the first of split, join, false find and other outline that has a reason."""
+    """What to ask of each nucleus: the first of split, join, false find and other outline that has a reason.
+
+    What only a farther depth sees, and nothing else hints at, is mostly wrong (measured) and not offered.
+    """
     kinds = [Kind.NUCLEUS] * len(evidence)
     sources = [f"x0{level}"] * len(evidence)
     partners = np.zeros(len(evidence), np.int64)
     nearest_first = sorted(evidence.seen, key=lambda other: (abs(other - level), -other))
+    near = nearest_first[0] if nearest_first else level
 
     def offer(kind: Kind, where: NDArray[np.bool_], source: str) -> None:
         for index in np.flatnonzero(where).tolist():
             if kinds[index] is Kind.NUCLEUS:
                 kinds[index], sources[index] = kind, source
 
+    tops, joins = evidence.term("centres"), np.sum([ids > 0 for ids in evidence.partners.values()], axis=0)
     for other in nearest_first:
-        offer(Kind.SPLIT, evidence.parts[other] > 1, f"x0{other}")
-    offer(Kind.SPLIT, evidence.term("centres") >= PART, f"x0{level}")
+        offer(Kind.SPLIT, (evidence.parts[other] > 1) & ((other == near) | (tops >= HINT)), f"x0{other}")
+    offer(Kind.SPLIT, tops >= PART, f"x0{level}")
     for other in nearest_first:
         free = np.array([kind is Kind.NUCLEUS for kind in kinds], bool) & (evidence.partners[other] > 0)
+        free &= (other == near) | (joins > 1)
         partners[free] = evidence.partners[other][free]
         offer(Kind.JOIN, free, f"x0{other}")
     if nearest_first:
-        near = nearest_first[0]
         offer(Kind.FALSE, ~np.any([evidence.seen[other] for other in evidence.seen], axis=0), f"x0{level}")
         offer(Kind.OUTLINE, evidence.seen[near] & (evidence.term("depths") > 1 - OTHER), f"x0{near}")
     return kinds, partners, sources

@@ -17,7 +17,7 @@ from napari_unetsharp.nuclei.evidence import TERMS, Evidence
 ONE_SIDED = 0.25
 """How far from its centre, in radii, the views' disagreement about a nucleus must lie to be on one side."""
 
-LITTLE = 0.25
+LITTLE = 0.05
 """What a kind of evidence must add to the logit of the doubt, beyond the usual, to be named."""
 
 
@@ -65,7 +65,7 @@ def strongest(terms: ArrayLike) -> NDArray[np.int64]:
 
 
 def reasons(evidence: Evidence) -> list[str]:
-    """Why each nucleus is doubtful, or that nothing speaks against it; in words, without a full stop."""
+    """Why each nucleus is doubtful, or that little speaks against it; in words, without a full stop."""
     return [_words(evidence, index, term) for index, term in enumerate(strongest(evidence.terms).tolist())]
 
 
@@ -76,7 +76,7 @@ def reason(evidence: Evidence, index: int) -> str:
 
 def _words(evidence: Evidence, index: int, term: int) -> str:
     if term < 0:
-        return "nothing speaks against it"
+        return "little speaks against it"
     written: dict[str, Callable[[], str]] = {
         "faint": lambda: f"faint: {round(100 * (1 - evidence.terms[index, TERMS.index('faint')]))} % sure",
         "unstable": lambda: "its edge is unsure",

@@ -39,4 +39,9 @@ def review_keys() -> dict[str, str]:
         kept = get_plugin_settings("napari-unetsharp").keys.model_dump()
     except (KeyError, AttributeError, ValueError, TypeError):
         return {}
-    return {str(name): key.strip() for name, key in kept.items() if isinstance(key, str) and key.strip()}
+    # the prefix: napari makes an event of each name, and "add" and some others are taken there
+    return {
+        str(name).removeprefix("key_"): key.strip()
+        for name, key in kept.items()
+        if isinstance(key, str) and key.strip()
+    }

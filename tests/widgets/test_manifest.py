@@ -58,3 +58,18 @@ def test_settings_become_the_defaults_of_a_new_window(make_napari_viewer):
         assert (stage.form.depth.value, stage.label_form.smallest.value) == (2, 33)
     finally:
         kept.depth, kept.smallest = 4, 20
+
+
+def test_keys_of_review_can_be_changed_in_the_preferences():
+    from napari.settings import get_plugin_settings
+
+    from napari_unetsharp.widgets.keys import KEYS
+    from napari_unetsharp.widgets.preferences import review_keys
+
+    assert review_keys() == {name: key for name, (key, _) in KEYS.items()}
+    kept = get_plugin_settings("napari-unetsharp").keys
+    kept.key_add = "B"
+    try:
+        assert review_keys()["add"] == "B"
+    finally:
+        kept.key_add = "A"

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import qtpy
 import tifffile
 from qtpy.QtCore import Qt
 from review_window import CTRL, LEFT, put_results
@@ -186,6 +187,10 @@ def check_deleting_a_layer_saves_and_closes(hands):
     assert "saved and closed" in hands.stage.message.text()
 
 
+@pytest.mark.skipif(
+    qtpy.PYQT5,
+    reason="with PyQt5 and Mesa's software GL, napari's drawing of the next image crashes (open; not with Qt 6)",
+)
 def test_a_folder_is_a_worklist(make_napari_viewer, qtbot, tmp_path, monkeypatch, nothing_but_a_name):
     from review_window import Hands
 
