@@ -1,7 +1,7 @@
 """Probability maps of the shipped checkpoint, computed once and kept in /tmp by checkpoint.
 
-Used by benchmarks/review_order.py and benchmarks/fit_doubt.py. Delete /tmp/review_order after a change to the prediction
-or the labelling.
+Used by benchmarks/review_order.py and benchmarks/fit_doubt.py. Delete /tmp/review_order after a change to the
+prediction or the labelling.
 """
 
 from __future__ import annotations
