@@ -15,12 +15,16 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 NEEDED = (3, 11)
 WINDOW = HERE / "window.png"
+PRINTING = threading.Lock()
 
 # Library files that Qt's xcb plugin and napari's canvas load, with the Debian packages that bring them.
 LIBRARIES = {
@@ -61,9 +65,9 @@ def main(arguments: list[str]) -> int:
     python = environment(
         HERE / (".venv-test" if testing else ".venv"), "pyqt5,pyqt6,dicom,test" if testing else "pyqt6,dicom"
     )
+    if testing:
+        return run_tests(python)
     with screen() as settings:
-        if testing:
-            return run_tests(python, settings)
         return open_window(python, settings)
 
 
@@ -190,27 +194,43 @@ def open_window(python: Path, settings: dict[str, str]) -> int:
     return 0
 
 
-def run_tests(python: Path, settings: dict[str, str]) -> int:
-    """Every check; the window's tests once per Qt binding. All run, also after one has failed."""
+def run_tests(python: Path) -> int:
+    """Every check, in two lanes side by side; the window's tests once per Qt binding. All run, whatever fails."""
     tools = python.parent
-    checks = [
-        ([str(tools / "ruff"), "check", "."], {}),
-        ([str(tools / "lint-imports")], {}),
-        ([str(tools / "mypy")], {}),
-        ([str(python), "-m", "pytest", "-q", "tests", "--ignore=tests/widgets"], {"QT_API": "pyqt6"}),
-        ([str(python), "-m", "pytest", "-q", "tests/widgets"], {"QT_API": "pyqt5"}),
-        ([str(python), "-m", "pytest", "-q", "tests/widgets"], {"QT_API": "pyqt6"}),
+    tests = [str(python), "-m", "pytest", "-q"]
+    lanes = [
+        [([*tests, "tests", "--ignore=tests/widgets"], "pyqt6"), ([*tests, "tests/widgets"], "pyqt5")],
+        [
+            ([str(tools / "ruff"), "check", "."], ""),
+            ([str(tools / "lint-imports")], ""),
+            ([str(tools / "mypy")], ""),
+            ([*tests, "tests/widgets"], "pyqt6"),
+        ],
     ]
-    failed = []
-    for command, extra in checks:
-        name = " ".join([Path(command[0]).name, *command[1:], *(f"{key}={value}" for key, value in extra.items())])
-        print(f"\n=== {name}", flush=True)
-        more = {"PYTEST_QT_API": extra["QT_API"]} if extra else {}
-        if subprocess.call(command, env=settings | extra | more, cwd=HERE):
-            failed.append(name)
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        failed = [name for names in pool.map(run_lane, lanes) for name in names]
     for name in failed:
         print(f"failed: {name}", flush=True)
     return 1 if failed else 0
+
+
+def run_lane(checks: list[tuple[list[str], str]]) -> list[str]:
+    """One check after another, with a screen of their own; what each says is printed when it has ended."""
+    failed = []
+    with screen() as shown:
+        settings = shown | {"OMP_NUM_THREADS": "1", "LP_NUM_THREADS": "1"}  # two lanes share the cores
+        for command, binding in checks:
+            name = " ".join([Path(command[0]).name, *command[1:], *([f"with {binding}"] if binding else [])])
+            more = {"QT_API": binding, "PYTEST_QT_API": binding} if binding else {}
+            print(f"started: {name}", flush=True)
+            with tempfile.TemporaryFile() as said:
+                code = subprocess.call(command, env=settings | more, cwd=HERE, stdout=said, stderr=subprocess.STDOUT)
+                said.seek(0)
+                with PRINTING:
+                    print(f"\n=== {name}\n{said.read().decode(errors='replace')}", flush=True)
+            if code:
+                failed.append(name)
+    return failed
 
 
 def fail(sentence: str) -> int:

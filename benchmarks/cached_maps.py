@@ -1,7 +1,9 @@
 """Probability maps of the shipped checkpoint, computed once and kept in /tmp by checkpoint.
 
 Used by benchmarks/review_order.py and benchmarks/fit_doubt.py. Delete /tmp/review_order after a change to the
-prediction or the labelling.
+prediction or the labelling. Half the time goes into fresh memory for every layer; this avoids it on Linux:
+
+    GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184
 """
 
 from __future__ import annotations
@@ -30,13 +32,16 @@ SETS = {
 }
 TRAIN = SHARED / "dsb2018" / "train"
 PER_MODALITY = {
-    "fluorescence": 33,
-    "brightfield_purple_on_purple": 13,
-    "brightfield_purple_on_white": 8,
+    "fluorescence": 120,
+    "brightfield_purple_on_purple": 46,
+    "brightfield_purple_on_white": 28,
     "brightfield_pink_purple_HE": 4,
-    "other_gray_brightfield_cytology": 3,
+    "other_gray_brightfield_cytology": 5,
 }
 """Training images that the weights of doubt are fitted on."""
+
+TILE = 1024
+"""Pixels along a side: most fields fit in one tile, and no margin is computed twice."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ def fields(samples: list[Sample], checkpoint: str = "nuclei") -> Iterator[Field]
         cached = folder / f"{sample.name}.npz"
         pixels, truth = sample.read(loaded.config.in_channels)
         if not cached.is_file():
-            predictor = predictor or Predictor(loaded)
+            predictor = predictor or Predictor(loaded, tile=TILE)
             _store(cached, _found(predictor, pixels))
             print(f"{number} of {len(samples)}: {sample.name[:24]} computed", flush=True)
         with np.load(cached) as stored:

@@ -3,7 +3,8 @@
     python benchmarks/fit_doubt.py [CHECKPOINT]
 
 Data Science Bowl *train* only. The nuclei of more than one depth are judged, so that the weights don't hang on what one
-depth of one checkpoint gets wrong. Every weight is 0 or above.
+depth of one checkpoint gets wrong. Every weight is 0 or above. Each kind of evidence on a nucleus has one weight up to
+a knot, below which most of its values lie, and another beyond.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from review_truth import verdicts
 from scipy.optimize import minimize
 
+from napari_unetsharp.network.checkpoint import load_checkpoint
 from napari_unetsharp.nuclei import evidence, misses
 
 TARGET = Path(__file__).parents[1] / "napari_unetsharp" / "nuclei" / "doubt_weights.py"
@@ -25,7 +27,11 @@ LEVELS = (4, 3)
 MISS_LEVELS = (4, 3, 2)
 """More of them: real ones among the possible misses are rare."""
 
-RIDGE = 0.01
+RIDGE = 0.001
+MISS_RIDGE = 0.01
+KNOT = 0.7
+"""Share of the values of each kind of evidence, of those above 0, that lie below its knot."""
+
 FLOOR = {"views": 2.0}
 """Least weights, by name; 0 for the others. What only the coarse views doubt must not be without doubt."""
 
@@ -57,7 +63,7 @@ def _stacked(tables: list[Table]) -> Table:
     return terms, true, counts
 
 
-def fitted(table: Table, lowest: list[float], ridge: float = RIDGE) -> tuple[NDArray[np.float64], float]:
+def fitted(table: Table, lowest: list[float], ridge: float) -> tuple[NDArray[np.float64], float]:
     """Weights and bias of a logistic regression, ridge on the standardised terms, weights bounded from below."""
     terms, true, counts = table
     spread = terms.std(0) + 1e-6
@@ -75,21 +81,40 @@ def fitted(table: Table, lowest: list[float], ridge: float = RIDGE) -> tuple[NDA
     return found[:-1] / spread, float(found[-1])
 
 
-def module(nuclei: Table, missed: Table) -> str:
+def knots_of(terms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where the second weight begins, (terms,)."""
+    return np.array([np.quantile(values[values > 0], KNOT) if (values > 0).any() else 1.0 for values in terms.T])
+
+
+def module(nuclei: Table, missed: Table, images: int, checkpoint: str) -> str:
     """Source of doubt_weights.py."""
-    weights, bias = fitted(nuclei, [FLOOR.get(name, 0.0) for name in evidence.TERMS])
-    miss_weights, miss_bias = fitted(missed, [0.0] * len(misses.TERMS))
-    typical = nuclei[0][~nuclei[1]].mean(0)
+    terms, wrong, counts = nuclei
+    knots = knots_of(terms)
+    pieces = np.column_stack([np.minimum(terms, knots), np.maximum(terms - knots, 0)])
+    weights, bias = fitted((pieces, wrong, counts), [FLOOR.get(name, 0.0) for name in evidence.TERMS] * 2, RIDGE)
+    miss_weights, miss_bias = fitted(missed, [0.0] * len(misses.TERMS), MISS_RIDGE)
+    typical = terms[~wrong].mean(0)
     return f'''"""How much each kind of evidence counts. Written by benchmarks/fit_doubt.py; don't edit.
 
-Weights are of a logistic regression and act on `evidence.TERMS` and `misses.TERMS`; `TYPICAL` is the mean of each
-term over nuclei that are right, against which the reason is chosen. Fitted on training images: {len(nuclei[0])}
-nuclei, {nuclei[1].sum()} of them wrong, and {len(missed[0])} possible misses, {missed[1].sum()} of them real.
+Weights are of a logistic regression and act on `evidence.TERMS` and `misses.TERMS`: `WEIGHTS` up to the knot,
+`WEIGHTS_BEYOND` on what lies beyond it. `TYPICAL` is the mean of each term over nuclei that are right, against which
+the reason is chosen.
 """
+
+FITTED_ON = (
+    "{images} images of Data Science Bowl train: {len(terms)} nuclei of depths 3 and 4, {wrong.sum()} of them wrong, "
+    "and {len(missed[0])} possible misses of depths 2 to 4, {missed[1].sum()} of them real"
+)
+CHECKPOINT = "{checkpoint}"
+"""Its maps were fitted on (first digits of the SHA-256)."""
 
 BIAS = {bias:.2f}
 
-WEIGHTS = {_written(evidence.TERMS, weights)}
+KNOTS = {_written(evidence.TERMS, knots)}
+
+WEIGHTS = {_written(evidence.TERMS, weights[: len(knots)])}
+
+WEIGHTS_BEYOND = {_written(evidence.TERMS, weights[len(knots) :])}
 
 TYPICAL = {_written(evidence.TERMS, typical)}
 
@@ -106,8 +131,11 @@ def _written(names: tuple[str, ...], values: NDArray[np.float64]) -> str:
 
 def main() -> None:
     """Fit and write."""
-    TARGET.write_text(module(*collect(sys.argv[1] if len(sys.argv) > 1 else "nuclei")), encoding="utf-8")
-    print(TARGET.read_text(encoding="utf-8"))
+    checkpoint = sys.argv[1] if len(sys.argv) > 1 else "nuclei"
+    sha256 = load_checkpoint(checkpoint).metadata.sha256[:16]
+    text = module(*collect(checkpoint), images=len(fitting_samples()), checkpoint=sha256)
+    TARGET.write_text(text, encoding="utf-8")
+    print(text)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 Ranks the cards of unseen fields (Data Science Bowl validation, MoNuSeg, NuCLS) by doubt and checks them against the
 truth, beside a random order, the depth-4 mean probability, and the size. Depth 4 is reviewed; all branches and depths
-are looked at. Maps are computed once and kept in /tmp (`cached_maps`): 25 Mpx, minutes on a GPU, an hour on two cores.
+are looked at. Maps are computed once and kept in /tmp (`cached_maps`): 28 Mpx, ten minutes on two cores.
 Writes benchmarks/review_order.json and .md.
 """
 
@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import measured_on
 import numpy as np
 from cached_maps import SETS, Field, fields
 from numpy.typing import NDArray
@@ -24,6 +26,7 @@ from review_truth import Verdicts, verdicts
 from scipy.stats import rankdata
 
 from napari_unetsharp.network.checkpoint import load_checkpoint
+from napari_unetsharp.nuclei import doubt_weights
 from napari_unetsharp.nuclei.deck import Deck, deal
 from napari_unetsharp.nuclei.errors_left import CONFIDENCE, from_review
 from napari_unetsharp.nuclei.order import draw_spot_checks, mix, one_by_one
@@ -68,13 +71,16 @@ class Judged:
     scores: dict[str, NDArray[np.float64]]
     truth: Verdicts
     centres: NDArray[np.float64]
+    seconds: float
 
 
 def judged(field: Field) -> Judged:
     """Deal the cards of a field and compare them with its truth."""
+    began = time.process_time()
     deck = deal(field.maps, field.labels, LEVEL, field.doubt)
+    seconds = time.process_time() - began
     truth = verdicts(deck.evidence, deck.misses, field.labels[LEVEL], field.truth)
-    return Judged(truth.finds, {name: score(deck) for name, score in SCORES.items()}, truth, deck.centres)
+    return Judged(truth.finds, {name: score(deck) for name, score in SCORES.items()}, truth, deck.centres, seconds)
 
 
 def area_under_curve(scores: NDArray[np.float64], finds: NDArray[np.bool_]) -> float:
@@ -137,6 +143,8 @@ def measured(images: list[Judged]) -> dict[str, Any]:
     """Everything about one set."""
     return {
         "fields": len(images),
+        "nuclei": sum(len(image.truth.wrong) for image in images),
+        "seconds_dealing": round(sum(image.seconds for image in images), 1),
         "cards": sum(len(image.finds) for image in images),
         "possible_misses": sum(len(image.truth.miss) for image in images),
         "wrong_nuclei": sum(int(image.truth.wrong.sum()) for image in images),
@@ -152,9 +160,17 @@ def page(result: dict[str, Any]) -> str:
     """Markdown of what was measured."""
     lines = [
         "# Review order", "",
-        f"Written by benchmarks/review_order.py for the checkpoint {result['checkpoint'][:16]}. Shares are of all "
-        "reachable errors; in brackets what is attainable when the share of the cards is smaller than the number of "
-        "errors. First all fields as one worklist, then each field by itself.",
+        f"Written by benchmarks/review_order.py on {result['date']} in {result['seconds']} s (maps from the cache: "
+        f"benchmarks/cached_maps.py). {result['machine']}; load {result['load']}; commit {result['commit']}; "
+        f"checkpoint {result['checkpoint'][:16]}, depth {result['level']}.", "",
+        f"The weights of doubt were fitted by benchmarks/fit_doubt.py on {result['fitted_on']}. What kinds "
+        "of evidence there are was chosen by cross-validation over these images. No field of the tables below is "
+        "among them; the network was trained on Data Science Bowl train alone, and the validation part selected its "
+        "epoch.", "",
+        "A nucleus is wrong if it matches no true one with an IoU of a half or more. Shares are of all "
+        "reachable errors; in brackets what is attainable: less than all where the cards of that share are fewer than "
+        "the errors. First all fields as one worklist, then each field by itself (the same share of every field).",
+        "", *summary(result["sets"]),
     ]  # fmt: skip
     for name, row in result["sets"].items():
         lines += [
@@ -178,6 +194,23 @@ def page(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def summary(sets: dict[str, Any]) -> list[str]:
+    """Table of what is found in the first fifth by doubt, beside what is attainable there and the mean probability."""
+    lines = [
+        "| first 20 % of the cards | by doubt | attainable | share of it | by depth 4 probability | random |",
+        "|---|" + "---:|" * 5,
+    ]
+    for name, row in sets.items():
+        for kind, words in (("", "one worklist"), ("_within_fields", "each field")):
+            key, orders = f"first_20{kind}", row["orders"]
+            found, most = orders["doubt"][key], orders["doubt"][f"{key}_attainable"]
+            lines.append(
+                f"| {name}, {words} | {found:.1%} | {most:.1%} | {found / most:.0%} "
+                f"| {orders['depth 4 probability'][key]:.1%} | {orders['random'][key]:.1%} |"
+            )
+    return lines
+
+
 def _cell(values: dict[str, Any], share: float, kind: str) -> str:
     name = f"first_{round(100 * share)}{kind}"
     return f"{values[name]:.0%} ({values[f'{name}_attainable']:.0%})"
@@ -185,12 +218,17 @@ def _cell(values: dict[str, Any], share: float, kind: str) -> str:
 
 def main() -> None:
     """Measure every set and write table and page."""
-    checkpoint = sys.argv[1] if len(sys.argv) > 1 else "nuclei"
-    result: dict[str, Any] = {"checkpoint": load_checkpoint(checkpoint).metadata.sha256, "level": LEVEL, "sets": {}}
+    checkpoint, began = sys.argv[1] if len(sys.argv) > 1 else "nuclei", time.perf_counter()
+    result: dict[str, Any] = {
+        "date": measured_on.today(), "machine": measured_on.machine(), "commit": measured_on.commit(),
+        "load": measured_on.load(), "checkpoint": load_checkpoint(checkpoint).metadata.sha256, "level": LEVEL,
+        "fitted_on": doubt_weights.FITTED_ON, "fitted_with": doubt_weights.CHECKPOINT, "sets": {},
+    }  # fmt: skip
     for name, folder in SETS.items():
         result["sets"][name] = measured([judged(field) for field in fields(find_samples(folder), checkpoint)])
         print(name, json.dumps(result["sets"][name]), flush=True)
-    TABLE.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    result["seconds"] = round(time.perf_counter() - began)
+    TABLE.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(page(result), encoding="utf-8")
 
 

@@ -19,11 +19,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_unetsharp.inference.engine import Engine
 from napari_unetsharp.inference.predictor import Predictor
 from napari_unetsharp.inference.scaling import magnification, resized, scaled_shape
 from napari_unetsharp.inference.tile_pass import TilePass
 from napari_unetsharp.inference.tiling import read_window
 from napari_unetsharp.network.checkpoint import Checkpoint, load_checkpoint
+from napari_unetsharp.network.device import choose_device
 from napari_unetsharp.network.upconv import Window
 from napari_unetsharp.nuclei.instances import label_nuclei
 from napari_unetsharp.nuclei.metrics import Scores, score_nuclei
@@ -49,8 +51,7 @@ def exact(checkpoint: Checkpoint, **options: Any) -> Labeller:
 
 def blended(checkpoint: Checkpoint, gaussian: bool) -> Labeller:
     """Tiles that know nothing of the whole image, overlapping by half, averaged with or without a Gaussian."""
-    network = checkpoint.network.to(memory_format=torch.channels_last)
-    task = TilePass(network, 4, ("x04",))
+    task = TilePass(Engine(checkpoint.network, choose_device("cpu")), 4, ("x04",))
     ramp = np.exp(-0.5 * ((np.arange(TILE) - (TILE - 1) / 2) / (TILE / 8)) ** 2)
     weight = np.maximum(np.outer(ramp, ramp), 1e-3) if gaussian else np.ones((TILE, TILE))
 

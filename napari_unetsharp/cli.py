@@ -10,6 +10,7 @@ import typer
 
 from napari_unetsharp.cli_evaluate import evaluate
 from napari_unetsharp.cli_export import export
+from napari_unetsharp.cli_fine_tune import fine_tune
 from napari_unetsharp.cli_train import train
 from napari_unetsharp.errors import CheckpointError, SettingsError
 from napari_unetsharp.images.intensity import NORMALISATIONS, Intensity
@@ -90,6 +91,7 @@ def _print_report(report: dict[str, Any], out: Path) -> None:
 app.command()(evaluate)
 app.command()(train)
 app.command()(export)
+app.command("fine-tune")(fine_tune)
 
 
 @app.command()

@@ -25,7 +25,7 @@ def test_equal_readings_agree():
     states = {1: State.RIGHT, 2: State.NOT, 3: State.UNSURE, 4: State.CHANGED}
     found = agreement(states, states, squares(4), squares(4))
     assert (found.read, found.same, found.kappa, found.f1) == (4, 4, 1.0, 1.0)
-    assert found.words == "4 read twice, 4 with the same verdict (kappa 1.00); outlines F1 1.00"
+    assert found.words == "4 read twice, 4 with the same verdict (100 %, 40 % to 100 %; kappa 1.00); outlines F1 1.00"
 
 
 def test_kappa_of_a_table_worked_by_hand():

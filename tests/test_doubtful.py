@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unetsharp.nuclei.doubt_weights import MISS_WEIGHTS, TYPICAL, WEIGHTS
+from napari_unetsharp.nuclei.doubt_weights import KNOTS, MISS_WEIGHTS, TYPICAL, WEIGHTS, WEIGHTS_BEYOND
 from napari_unetsharp.nuclei.doubtful import combined, doubts, reason, reasons, strongest
 from napari_unetsharp.nuclei.evidence import TERMS, Evidence
 from napari_unetsharp.nuclei.misses import TERMS as MISS_TERMS
@@ -29,10 +29,10 @@ def test_no_evidence_is_exactly_no_doubt():
 
 
 def test_every_kind_has_a_weight_that_never_speaks_for_a_nucleus():
-    assert set(WEIGHTS) == set(TYPICAL) == set(TERMS)
+    assert set(WEIGHTS) == set(WEIGHTS_BEYOND) == set(KNOTS) == set(TYPICAL) == set(TERMS)
     assert set(MISS_WEIGHTS) == set(MISS_TERMS)
-    assert min(WEIGHTS.values()) >= 0
-    assert WEIGHTS["views"] > 0
+    assert min(*WEIGHTS.values(), *WEIGHTS_BEYOND.values(), *MISS_WEIGHTS.values()) >= 0
+    assert min(WEIGHTS["views"], WEIGHTS_BEYOND["views"]) > 0
 
 
 @settings(deadline=None, derandomize=True)
@@ -56,6 +56,7 @@ def test_much_evidence_is_near_certainty():
         ({"faint": 0.45}, "faint: 55 % sure"),
         ({"unstable": 2.0}, "its edge is unsure"),
         ({"small": 1.0}, "much smaller than the others"),
+        ({"large": 1.0}, "much larger than the others: maybe more than one"),
         ({"shape": 0.5}, "an unusual shape"),
         ({"centres": 0.4}, "two centres: maybe two nuclei"),
         ({"views": 0.5}, "the views disagree about it"),

@@ -132,6 +132,15 @@ def test_a_small_one_among_others():
     assert evidence.ids[evidence.term("small") > 0.1].tolist() == [9]
 
 
+def test_a_large_one_among_others():
+    _, labels = plane([*CENTRES, (40, 110)], shape=(80, 120))
+    labels[discs(labels.shape, [(40, 100)], 16) > 100] = 9
+    evidence = gather(*four(soft(labels), labels), 4)
+    assert evidence.ids[evidence.term("large") > 0.1].tolist() == [9]
+    sure = gather(*four((labels > 0).astype(np.float16), labels), 4)
+    assert not sure.term("large").any()
+
+
 def test_a_bent_one_among_others():
     _, labels = plane()
     labels[30:50, 36:40] = 9
@@ -198,14 +207,22 @@ def test_sums_by_nucleus_are_those_of_its_pixels(labels):
     values = np.arange(labels.size, dtype=np.float32).reshape(labels.shape)
     territory = Territory.of(labels)
     assert territory.ids.tolist() == [number for number in (3, 8) if (labels == number).any()]
-    inside = territory.sums(territory.values(values)[: territory.own])
-    both = territory.sums(territory.values(values))
+    inside, both = territory.sums(values), territory.sums(values, rim=True)
+    highest = territory.largest(values)
     grown = with_rim(labels, 2)
     for place, number in enumerate(territory.ids.tolist()):
         assert inside[place] == values[labels == number].sum()
         assert both[place] == values[grown == number].sum()
+        assert territory.areas[place] == np.sum(labels == number)
+        assert territory.pixels[place] == np.sum(grown == number)
+        assert highest[place] == values[labels == number].max()
         rows, columns = np.nonzero(labels == number)
-        np.testing.assert_allclose(territory.centres[place], (rows.mean(), columns.mean()), atol=1e-4)
+        assert territory.boxes[place].tolist() == [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]
+        np.testing.assert_allclose(territory.centres[place], (rows.mean(), columns.mean()))
+        spread = np.cov(rows, columns, bias=True)
+        np.testing.assert_allclose(territory.spreads[place], (spread[0, 0], spread[1, 1], spread[0, 1]), atol=1e-9)
+    drawn_out = territory.spread_out(np.arange(territory.count, dtype=np.float32), -1)
+    np.testing.assert_array_equal(drawn_out, territory.numbers[labels])
 
 
 def test_a_rim_reaches_two_steps_and_takes_nothing_from_a_neighbour():

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 
 from napari_unetsharp.errors import ImageError, LabelsError
 from napari_unetsharp.images.image import Image
-from napari_unetsharp.nuclei.label_files import read_labels, write_labels
+from napari_unetsharp.nuclei.label_files import masks_beside, read_labels, write_labels
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "formats" / "tiff"
 LARGEST = 2**31 - 1
@@ -191,3 +191,11 @@ def test_what_can_not_be_written(labels, tmp_path):
     with pytest.raises(LabelsError):
         write_labels(tmp_path / "a.tif", labels, Image(np.zeros(LABELS.shape, np.uint8), "YX"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_masks_beside_an_image(tmp_path):
+    names = ["a[1].png", "a[1]_cp_masks.tif", "a[1]_masks.txt", "a[1]-labels.PNG", "a[1]_other.tif", "b_masks.tif"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in masks_beside(tmp_path / "a[1].png")] == ["a[1]_cp_masks.tif", "a[1]-labels.PNG"]
+    assert masks_beside(tmp_path / "b_masks.tif") == []

@@ -122,6 +122,29 @@ def test_misses_don_t_overlap_each_other_or_nuclei():
     assert not (count * labels[4]).any()
 
 
+def test_what_speaks_for_a_miss_is_measured_on_its_own_pixels():
+    drawn = np.random.default_rng(6)
+    maps = {name: drawn.random(SHAPE).astype(np.float16) for name in ("x02", "x03", "x04", "x31", "x40")}
+    labels = {level: label_nuclei(maps[f"x0{level}"] > 0.7) for level in (2, 3, 4)}
+    found = possible_misses(maps, labels, 4, smallest=3, least=0)
+    assert len(found) > 5
+    for place, ((top, left, bottom, right), mask) in enumerate(zip(found.boxes.tolist(), found.masks, strict=True)):
+        assert mask.any(axis=0).all()
+        assert mask.any(axis=1).all()
+        part = slice(top, bottom), slice(left, right)
+        means = {name: values[part][mask].mean(dtype=float) for name, values in maps.items()}
+        coarse = (means["x31"] + means["x40"]) / 2
+        seen = [f"x0{level}" for level in (2, 3) if (labels[level][part][mask] > 0).mean() >= 0.25]
+        assert found.seen[place] == (*seen, *([COARSE] if coarse >= 0.5 else []))
+        expected = {"here": means["x04"], "best": max(means.values()), "coarse": coarse,
+                    "views": np.mean(list(means.values())), "seen": len(found.seen[place]) / 4}  # fmt: skip
+        for name, value in expected.items():
+            assert found.terms[place, TERMS.index(name)] == pytest.approx(value, abs=1e-4)
+        assert found.areas[place] == mask.sum()
+        rows, columns = np.nonzero(mask)
+        np.testing.assert_allclose(found.centres[place], (top + rows.mean(), left + columns.mean()))
+
+
 def test_a_plane_without_nuclei():
     nothing = np.zeros(SHAPE, np.float16)
     found = possible_misses({"x04": nothing}, {4: nothing.astype(np.int32)}, 4)

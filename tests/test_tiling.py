@@ -8,7 +8,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from napari_unetsharp.errors import ShapeError
-from napari_unetsharp.inference.tiling import MARGINS, Region, padded, plan_tiles, read_window
+from napari_unetsharp.inference.tiling import (
+    DEFAULT_TILE,
+    LARGE_TILE,
+    MARGINS,
+    Region,
+    least_tile,
+    padded,
+    plan_tiles,
+    read_window,
+    suitable_tile,
+)
 from napari_unetsharp.network.upconv import Window
 
 LEVELS = st.sampled_from([1, 2, 3, 4])
@@ -189,3 +199,20 @@ def test_only_what_is_needed_is_read():
     block = read_window(plane, plan.window)
     assert plane.read <= 320 * 320
     assert block[0, 0, 0] == plan.window.top + plan.window.left
+
+
+@pytest.mark.parametrize("level", [1, 2, 3, 4])
+@pytest.mark.parametrize("side", [300, 1024, 2047, 2048, 20_000])
+def test_tiles_suit_the_plane_and_the_memory(level, side):
+    usual = suitable_tile((side, 200), level, 1e9)
+    assert usual == suitable_tile((200, side), level, 1e9) == (LARGE_TILE if side >= 2048 else DEFAULT_TILE)
+    for room in (1e3, 2e5, 5e5):
+        tile = suitable_tile((side, 200), level, room)
+        assert tile <= usual
+        assert tile % 16 == 0
+        assert tile**2 <= room or tile == least_tile(level)
+
+
+def test_margins_of_a_large_plane_cost_no_more_than_the_half():
+    plans = plan_tiles((4096, 4096), None, 4, suitable_tile((4096, 4096), 4, 1e9))
+    assert sum(plan.window.height * plan.window.width for plan in plans) < 1.5 * 4096**2

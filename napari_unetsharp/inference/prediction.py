@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetsharp.inference.stepping import Means
 from napari_unetsharp.inference.tiling import Region
 from napari_unetsharp.network.grid import BRANCHES
 
@@ -30,6 +31,8 @@ class TileMaps:
         Tiles.
     seconds : float
         Since the pass began.
+    means : Means or None
+        How it was computed: size of tiles, precision, device.
     """
 
     core: Region
@@ -39,6 +42,7 @@ class TileMaps:
     done: int
     total: int
     seconds: float
+    means: Means | None = None
 
 
 @dataclass

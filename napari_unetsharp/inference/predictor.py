@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from napari_unetsharp.errors import DeviceError, SettingsError
 from napari_unetsharp.images.files import first_line
 from napari_unetsharp.images.image import adapt_channels, check_finite
+from napari_unetsharp.inference.engine import Engine, dtype_of, explained
 from napari_unetsharp.inference.guidance import Gates, presence_gates
 from napari_unetsharp.inference.nucleus_size import estimated_size
+from napari_unetsharp.inference.placing import cut_smaller, placed, resampled
 from napari_unetsharp.inference.prediction import Prediction, TileMaps
+from napari_unetsharp.inference.request import check_options, checked_branches
 from napari_unetsharp.inference.scaling import ModelScale, magnification
-from napari_unetsharp.inference.tile_pass import ORIENTATIONS, TilePass, WindowMaps
-from napari_unetsharp.inference.tiling import DEFAULT_TILE, Region, padded, plan_tiles, read_window
+from napari_unetsharp.inference.stepping import Means, is_out_of_memory, step_down
+from napari_unetsharp.inference.tile_pass import TilePass, WindowMaps
+from napari_unetsharp.inference.tiling import (
+    LARGE_TILE,
+    Region,
+    padded,
+    plan_tiles,
+    read_window,
+    suitable_tile,
+)
 from napari_unetsharp.network.checkpoint import Checkpoint
 from napari_unetsharp.network.device import choose_device
-from napari_unetsharp.network.grid import BRANCHES, branches_of_level
-from napari_unetsharp.network.unet_sharp import UNetSharp
 from napari_unetsharp.network.upconv import Window
 
 
@@ -41,14 +49,17 @@ class Predictor:
         Deepest pruning level to compute; the checkpoint's own by default.
     branches : sequence of str, optional
         Views wanted, by node; all that the level gives by default.
-    tile : int
-        Side in pixels of what is read at once.
+    tile : int, optional
+        Side in pixels of what is read at once; by default that which suits the plane and the free memory. It doesn't
+        change a result.
     guided : bool
         Gate each branch by its classification-guided module, where the checkpoint has them.
     orientations : 1, 2, 4 or 8
         Average so many mirrored and transposed views of every tile; costs as many times the time.
     accurate : bool
         The deepest level answers with the average of all branches that are computed.
+    precision : "float32", "half" or "auto"
+        Half: bfloat16 on a CPU, else float16; auto: half on a CPU that has instructions for it.
 
     Attributes
     ----------
@@ -72,41 +83,27 @@ class Predictor:
         device: str = "auto",
         level: int | None = None,
         branches: tuple[str, ...] | None = None,
-        tile: int = DEFAULT_TILE,
+        tile: int | None = None,
         guided: bool = False,
         orientations: int = 1,
         accurate: bool = False,
+        precision: str = "float32",
     ) -> None:
         self.checkpoint = checkpoint
         self.device = choose_device(device)
         self.level = checkpoint.config.level if level is None else level
-        self.tile = tile
-        if not 1 <= self.level <= checkpoint.config.level:
-            raise SettingsError(
-                f"depth {self.level} was asked of a checkpoint of depth {checkpoint.config.level}; "
-                f"choose 1 to {checkpoint.config.level}"
-            )
-        offered = tuple(name for name in branches_of_level(self.level) if name in checkpoint.config.heads)
-        self.branches = offered if branches is None else tuple(name for name in BRANCHES if name in branches)
-        unknown = set(branches or ()) - set(offered)
-        if unknown or not self.branches:
-            raise SettingsError(
-                f"depth {self.level} of this checkpoint gives {', '.join(offered) or 'nothing'}"
-                f"{', not ' + ', '.join(sorted(unknown)) if unknown else ''}; choose among those"
-            )
-        if guided and not checkpoint.config.guided:
-            raise SettingsError("this checkpoint has no guided modules; switch them off")
-        if orientations not in ORIENTATIONS:
-            raise SettingsError(f"orientations are one of {ORIENTATIONS}, not {orientations!r}")
+        self.branches = checked_branches(checkpoint.config, self.level, branches)
+        check_options(checkpoint.config, guided, orientations)
         self.guided = guided
-        private: Any = copy.deepcopy(checkpoint.network).eval()  # torch's stub of Module.to lacks memory_format
-        try:
-            self._network: UNetSharp = private.to(self.device.torch, memory_format=torch.channels_last)
-        except RuntimeError as error:
-            raise DeviceError(
-                f"the network can't be brought to {self.device.kind} ({first_line(error)}); choose another device"
-            ) from error
-        self._pass = TilePass(self._network, self.level, self.branches, orientations, accurate)
+        self._tile = tile
+        self._means = self._first = Means(tile or LARGE_TILE, dtype_of(precision, self.device.kind), self.device.kind)
+        engine = Engine(checkpoint.network, self.device, self._means.dtype)
+        self._pass = TilePass(engine, self.level, self.branches, orientations, accurate)
+
+    @property
+    def means(self) -> Means:
+        """Size of tiles, precision and device, as they are after any step down."""
+        return self._means
 
     def tiles(
         self,
@@ -116,6 +113,9 @@ class Predictor:
         nucleus_size: float | None = None,
     ) -> Iterator[TileMaps]:
         """Compute a plane, yielding each tile as it is finished, the middle of the region first.
+
+        Where memory runs out, the tiles that are left are computed in smaller ones, then in half precision, then on
+        the CPU; each step is said in `notes`.
 
         Parameters
         ----------
@@ -140,12 +140,16 @@ class Predictor:
         ImageError
             If the plane holds NaN or infinite values, with their number.
         DeviceError
-            If the device fails; the true reason is in the message.
+            If the device fails and nothing smaller helps; the true reason is in the message.
         """
         plane = self._checked(plane, notes)
         scale = self._scale(plane, nucleus_size)
-        plans = plan_tiles(scale.model, None if region is None else scale.region(region.within(scale.native)),
-                           self.level, self.tile)  # fmt: skip
+        part = None if region is None else scale.region(region.within(scale.native))
+        if self._tile is None and self._means == self._first:  # none given, and memory never ran out
+            shape = scale.model if part is None else (part.height, part.width)
+            tile = suitable_tile(shape, self.level, self._pass.engine.room(self.level))
+            self._means = self._first = replace(self._first, tile=tile)
+        plans = plan_tiles(scale.model, part, self.level, self._means.tile)
         limits = self.checkpoint.metadata.intensity.limits(plane)
 
         def read(window: Window) -> NDArray[np.float32]:
@@ -154,10 +158,40 @@ class Predictor:
         crop = self.checkpoint.metadata.crop
         gates = presence_gates(self._run_window, read, scale.model, crop, plans) if self.guided else None
         started = time.monotonic()
-        cores = [(plan, core) for plan in plans if (core := scale.core(plan.core)) is not None]
-        for done, (plan, core) in enumerate(cores, start=1):
-            maps = self._maps(read(plan.window), plan.window, gates)
-            yield _resampled(maps, scale, plan.window, core, done, len(cores), time.monotonic() - started)
+        waiting, done = placed(plans, scale), 0
+        try:
+            while waiting:
+                plan, core = waiting[0]
+                try:
+                    maps = self._maps(read(plan.window), plan.window, gates)
+                except DeviceError as error:
+                    self._step_down(error, notes)
+                    waiting = cut_smaller(waiting, scale, self.level, self._means.tile)
+                    continue
+                waiting.popleft()
+                done += 1
+                count, seconds = (done, done + len(waiting)), time.monotonic() - started
+                yield resampled(maps, scale, plan.window, core, count, seconds, self._means)
+        finally:
+            self._pass.engine.release()
+
+    def _step_down(self, error: DeviceError, notes: list[str] | None) -> None:
+        """Go on with less memory and say so, or let the error be the end."""
+        cause = error.__cause__
+        means = step_down(self._means, self.level, self._first) if cause and is_out_of_memory(cause) else None
+        if means is None or cause is None:
+            raise error
+        note = f"Memory ran out for {self._means} ({first_line(cause)}); going on with {means}."
+        if (means.device, means.dtype) != (self._means.device, self._means.dtype):
+            self._pass.engine.release()
+            device = self.device if means.device == self.device.kind else choose_device(means.device)
+            try:
+                self._pass = replace(self._pass, engine=Engine(self.checkpoint.network, device, means.dtype))
+            except (DeviceError, RuntimeError, MemoryError):  # no room for another copy either
+                raise error from cause
+        self._means = means
+        if notes is not None and note not in notes:
+            notes.append(note)
 
     def estimate_size(self, plane: NDArray[Any]) -> float | None:
         """Typical diameter in pixels of a plane's nuclei, found by this network at several scales.
@@ -180,33 +214,29 @@ class Predictor:
         if not wanted:
             return None
         plane = self._checked(plane, None)
-        limits = self.checkpoint.metadata.intensity.limits(plane)
-
-        def run(part: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-            return self._looked(self.checkpoint.metadata.intensity.apply(part, limits))
-
-        return estimated_size(plane, wanted, run)
+        intensity = self.checkpoint.metadata.intensity
+        limits = intensity.limits(plane)
+        return estimated_size(plane, wanted, lambda part: self._looked(intensity.apply(part, limits)))
 
     @torch.inference_mode()
     def _looked(self, pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """Nuclei and cores as a shallow level sees a small picture that stands for itself."""
         level = min(2, self.level)
         window = Window.whole(padded(pixels.shape[0]), padded(pixels.shape[1]))
-        name = next((f"x0{depth}" for depth in (level, self.level) if f"x0{depth}" in self._network.heads), None)
+        heads = self.checkpoint.config.heads
+        name = next((f"x0{depth}" for depth in (level, self.level) if f"x0{depth}" in heads), None)
         if name is None:
             return np.zeros(pixels.shape[:2], np.float32), None
-        task = TilePass(self._network, int(name[2]), (name,))
-        try:
-            maps = task.run(self._tensor(read_window(pixels, window)), window)
-        except (RuntimeError, MemoryError) as error:
-            raise _device_error(error, self.device.kind, pixels) from error
+        task = TilePass(self._pass.engine, int(name[2]), (name,))
+        with explained(self._means.device, pixels.shape):
+            maps = task.run(self._pass.engine.tensor(read_window(pixels, window)), window)
         part = slice(pixels.shape[0]), slice(pixels.shape[1])
         return maps.full[name][part], maps.cores[name][part] if maps.cores else None
 
     @property
     def options(self) -> tuple[Any, ...]:
-        """What changes a result besides the checkpoint: gates, orientations, accurate mode."""
-        return self.guided, self._pass.orientations, self._pass.accurate
+        """What changes a result besides the checkpoint: gates, orientations, accurate mode, precision."""
+        return self.guided, self._pass.orientations, self._pass.accurate, self._first.dtype
 
     def _checked(self, plane: NDArray[Any], notes: list[str] | None) -> NDArray[Any]:
         plane = plane if plane.ndim == 3 else plane[..., np.newaxis]
@@ -259,47 +289,11 @@ class Predictor:
     @torch.inference_mode()
     def _maps(self, pixels: NDArray[np.float32], window: Window, gates: Gates | None) -> WindowMaps:
         gate = None if gates is None else partial(gates.at, window=window)
-        try:
-            return self._pass.run(self._tensor(pixels), window, gate)
-        except (RuntimeError, MemoryError) as error:
-            raise _device_error(error, self.device.kind, pixels) from error
+        with explained(self._means.device, pixels.shape):
+            return self._pass.run(self._pass.engine.tensor(pixels), window, gate)
 
     @torch.inference_mode()
     def _run_window(self, pixels: NDArray[np.float32]) -> dict[str, bool]:
         """Presence by branch for one window that stands for itself, as in training."""
-        try:
-            maps = self._network.features(self._tensor(pixels), self.level)
-            presence = self._network.presence_logits(maps, self.level)
-            return {name: bool(logits.argmax(1).item()) for name, logits in presence.items()}
-        except (RuntimeError, MemoryError) as error:
-            raise _device_error(error, self.device.kind, pixels) from error
-
-    def _tensor(self, pixels: NDArray[np.float32]) -> Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
-        return tensor.to(self.device.torch).contiguous(memory_format=torch.channels_last)
-
-
-def _resampled(
-    maps: WindowMaps, scale: ModelScale, window: Window, core: Region, done: int, total: int, seconds: float
-) -> TileMaps:
-    """A window's maps as a tile of the plane."""
-
-    def back(values: NDArray[Any]) -> NDArray[np.float16]:
-        return scale.back(values.astype(np.float32, copy=False), window, core).astype(np.float16)
-
-    return TileMaps(
-        core,
-        {name: back(values) for name, values in maps.full.items()},
-        {name: back(values) for name, values in maps.cores.items()},
-        None if maps.doubt is None else back(maps.doubt),
-        done,
-        total,
-        seconds,
-    )
-
-
-def _device_error(error: BaseException, kind: str, pixels: NDArray[np.float32]) -> DeviceError:
-    size = f"{pixels.shape[0]} x {pixels.shape[1]} px"
-    return DeviceError(
-        f"a tile of {size} failed on {kind} ({first_line(error)}); finished tiles are kept, try a smaller depth or CPU"
-    )
+        with explained(self._means.device, pixels.shape):
+            return self._pass.engine.presence(self._pass.engine.tensor(pixels), self.level)

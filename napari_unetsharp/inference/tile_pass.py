@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_unetsharp.inference.engine import Engine
 from napari_unetsharp.inference.prediction import has_doubt
 from napari_unetsharp.network.grid import BRANCHES
-from napari_unetsharp.network.unet_sharp import UNetSharp, probabilities
+from napari_unetsharp.network.unet_sharp import probabilities
 from napari_unetsharp.network.upconv import Window, upsample
 from napari_unetsharp.nuclei.doubt import doubt_map, max_pool
 
@@ -37,8 +37,7 @@ class TilePass:
 
     Attributes
     ----------
-    network : UNetSharp
-        In evaluation mode, on the device.
+    engine : Engine
     level : int
     branches : tuple of str
     orientations : int
@@ -47,7 +46,7 @@ class TilePass:
         The deepest level answers with the average of all branches computed (UNet++ and UNet#: accurate mode).
     """
 
-    network: UNetSharp
+    engine: Engine
     level: int
     branches: tuple[str, ...]
     orientations: int = 1
@@ -59,7 +58,7 @@ class TilePass:
         Parameters
         ----------
         image : Tensor, (1, C, h, w)
-            Standardised, on the network's device.
+            Standardised, as from `Engine.tensor`.
         window : Window
             Where it lies in the whole plane.
         gate : callable, optional
@@ -70,7 +69,7 @@ class TilePass:
         WindowMaps
         """
         outputs = self._averaged(image, window)
-        classes, extras = self.network.config.classes, self.network.config.extras
+        classes, extras = self.engine.config.classes, self.engine.config.extras
         full, cores, coarse = {}, {}, {}
         for name in self.branches:
             own, upsampled = outputs[name]
@@ -97,7 +96,7 @@ class TilePass:
         totals: dict[str, tuple[Tensor, Tensor]] = {}
         for orientation in range(self.orientations):
             seen = turned_window(window, orientation)
-            for name, logits in self._logits(turned(image, orientation), seen).items():
+            for name, logits in self.engine.logits(turned(image, orientation), seen, self.branches).items():
                 scale = BRANCHES[name].scale
                 own = turned(probabilities(logits), orientation, back=True)[0]
                 upsampled = own if scale == 1 else turned(
@@ -108,10 +107,6 @@ class TilePass:
         if self.orientations == 1:
             return totals
         return {name: (own / self.orientations, full / self.orientations) for name, (own, full) in totals.items()}
-
-    def _logits(self, image: Tensor, window: Window) -> dict[str, Tensor]:
-        maps = self.network.features(image.contiguous(memory_format=torch.channels_last), self.level, window)
-        return {name: self.network.heads[name](maps[name]) for name in self.branches}
 
     def _doubt(
         self, full: dict[str, NDArray[np.float32]], coarse: dict[int, NDArray[np.float32]]

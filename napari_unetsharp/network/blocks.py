@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from napari_unetsharp.network.upconv import Window, convolve_upsampled, runs_dense, upsample
+from napari_unetsharp.network.upconv import Window, convolve_upsampled, form_of, upsample
 
 
 class UpsampledConvolution(nn.Module):
@@ -68,21 +68,22 @@ class Block(nn.Module):
         -------
         Tensor, (B, channels, H, W)
         """
-        near = list(inputs)
-        while _stays_coarse(*near[-1]):  # a tail: the first input is always of this row
-            near.pop()
-        maps = [upsample(tensor, factor, window, scale) for tensor, factor in near]
-        stacked = maps[0] if len(maps) == 1 else torch.cat(maps, dim=1)
-        weight, split = self.conv1.weight, stacked.shape[1]
-        total = nn.functional.conv2d(stacked, weight[:, :split], self.conv1.bias, padding=1)
-        for tensor, factor in inputs[len(near) :]:
-            part = weight[:, split : split + tensor.shape[1]]
+        near: list[Tensor] = []
+        kept: list[Tensor] = []
+        far: list[tuple[Tensor, Tensor, int]] = []
+        parts = torch.split(self.conv1.weight, [tensor.shape[1] for tensor, _ in inputs], dim=1)
+        for (tensor, factor), part in zip(inputs, parts, strict=True):
+            if factor == 1 or form_of(tensor, factor, scale) == "upsample":
+                near.append(upsample(tensor, factor, window, scale))
+                kept.append(part)
+            else:
+                far.append((tensor, part, factor))
+        total = nn.functional.conv2d(_joined(near), _joined(kept), self.conv1.bias, padding=1)
+        for tensor, part, factor in far:
             total = total + convolve_upsampled(tensor, part, factor, window, scale)
-            split += tensor.shape[1]
         first = torch.relu(self.bn1(total))
         return torch.relu(self.bn2(self.conv2(first)))
 
 
-def _stays_coarse(tensor: Tensor, factor: int) -> bool:
-    """Whether an input is convolved at its own resolution, where that pays."""
-    return factor > 2 or (factor == 2 and runs_dense(2, 2 * tensor.shape[-2], 2 * tensor.shape[-1]))
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)

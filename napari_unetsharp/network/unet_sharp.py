@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from operator import index
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from napari_unetsharp.network.grid import (
     branches_of_level,
     nodes_of_level,
 )
+from napari_unetsharp.network.needed import needed_nodes
 from napari_unetsharp.network.upconv import Window
 
 EXTRAS = ("core", "border")
@@ -194,9 +196,35 @@ class UNetSharp(nn.Module):
         """
         level = self.config.level if level is None else level
         self._check(image, level)
+        return self._evaluated(nodes_of_level(level), image, window)
+
+    def maps_for(self, nodes: Iterable[str], image: Tensor, window: Window | None = None) -> dict[str, Tensor]:
+        """Maps of some nodes and of those that they need; nothing else is computed.
+
+        Parameters
+        ----------
+        nodes : iterable of str
+            Names of nodes that the network has.
+        image, window
+            As in `features`.
+
+        Returns
+        -------
+        dict of str to Tensor
+            As from `features`.
+
+        Raises
+        ------
+        ShapeError
+            As in `features`.
+        """
+        self._check(image, self.config.level)
+        return self._evaluated(needed_nodes(nodes), image, window)
+
+    def _evaluated(self, names: Iterable[str], image: Tensor, window: Window | None) -> dict[str, Tensor]:
         window = window or Window.whole(image.shape[-2], image.shape[-1])
         maps: dict[str, Tensor] = {}
-        for name in nodes_of_level(level):
+        for name in names:
             node = NODES[name]
             if not node.inputs:
                 inputs = [(image, 1)]

@@ -1,7 +1,8 @@
 """How doubtful each nucleus is, and why, in words.
 
 The doubt is a fixed combination of the evidence: a logistic regression whose weights are all 0 or above, fitted once
-on training images (benchmarks/fit_doubt.py) and shifted so that no evidence gives exactly no doubt.
+on training images (benchmarks/fit_doubt.py) and shifted so that no evidence gives exactly no doubt. Each kind of
+evidence has one weight up to its knot and another beyond.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_unetsharp.nuclei.doubt_weights import BIAS, TYPICAL, WEIGHTS
+from napari_unetsharp.nuclei.doubt_weights import BIAS, KNOTS, TYPICAL, WEIGHTS, WEIGHTS_BEYOND
 from napari_unetsharp.nuclei.evidence import TERMS, Evidence
 
 ONE_SIDED = 0.25
@@ -19,6 +20,15 @@ ONE_SIDED = 0.25
 
 LITTLE = 0.05
 """What a kind of evidence must add to the logit of the doubt, beyond the usual, to be named."""
+
+
+def weighed(terms: ArrayLike) -> NDArray[np.float64]:
+    """What each kind of evidence adds to the logit of the doubt, (n, len(TERMS)), 0 or above."""
+    low, high, knots = (
+        np.array([values[name] for name in TERMS]) for values in (WEIGHTS, WEIGHTS_BEYOND, KNOTS)
+    )  # fmt: skip
+    values = np.asarray(terms, np.float64).reshape(-1, len(TERMS))
+    return np.asarray(np.minimum(values, knots) * low + np.maximum(values - knots, 0) * high)
 
 
 def combined(terms: ArrayLike) -> NDArray[np.float64]:
@@ -35,8 +45,7 @@ def combined(terms: ArrayLike) -> NDArray[np.float64]:
         0 where every term is 0, towards 1. On images like those of the fit, about the chance that the nucleus
         matches no true one with an IoU of a half.
     """
-    weights = np.array([WEIGHTS[name] for name in TERMS])
-    sigmoid = 1 / (1 + np.exp(-(BIAS + np.asarray(terms, np.float64).reshape(-1, len(TERMS)) @ weights)))
+    sigmoid = 1 / (1 + np.exp(-(BIAS + weighed(terms).sum(axis=1))))
     least = 1 / (1 + np.exp(-BIAS))
     return np.asarray(np.clip((sigmoid - least) / (1 - least), 0, 1))
 
@@ -58,9 +67,7 @@ def strongest(terms: ArrayLike) -> NDArray[np.int64]:
     array of int64, (n,)
         Place in `TERMS`, or -1 where nothing adds as much as `LITTLE`.
     """
-    weights = np.array([WEIGHTS[name] for name in TERMS])
-    usual = np.array([TYPICAL[name] for name in TERMS])
-    added = (np.asarray(terms, np.float64).reshape(-1, len(TERMS)) - usual) * weights
+    added = weighed(terms) - weighed([TYPICAL[name] for name in TERMS])
     return np.asarray(np.where(added.max(axis=1) >= LITTLE, np.argmax(added, axis=1), -1))
 
 
@@ -84,6 +91,7 @@ def _words(evidence: Evidence, index: int, term: int) -> str:
         "shallow": lambda: _depths(evidence, index),
         "views": lambda: f"the views disagree {_side(evidence.sides[index])}",
         "small": lambda: "much smaller than the others",
+        "large": lambda: "much larger than the others: maybe more than one",
         "shape": lambda: "an unusual shape",
         "centres": lambda: "two centres: maybe two nuclei",
         "parts": lambda: "other depths see more than one nucleus here",

@@ -17,7 +17,9 @@ from scipy import ndimage
 from napari_unetsharp.nuclei.matching import Matching, match_nuclei
 from napari_unetsharp.nuclei.territory import Territory
 
-TERMS = ("faint", "unstable", "depths", "shallow", "views", "small", "shape", "centres", "parts", "joined")
+TERMS = (
+    "faint", "unstable", "depths", "shallow", "views", "small", "large", "shape", "centres", "parts", "joined",
+)  # fmt: skip
 """Names of the evidence, in the order of the columns of `Evidence.terms`."""
 
 SURE = 0.05
@@ -109,7 +111,8 @@ def gather(
     """
     pixels = Territory.of(labels[level])
     columns = dict.fromkeys(TERMS, np.zeros(pixels.count))
-    columns |= _certainty(pixels, maps[f"x0{level}"])
+    values = np.asarray(maps[f"x0{level}"], np.float32)
+    columns |= _certainty(pixels, values)
     others = [other for other in sorted(labels) if other != level and f"x0{other}" in maps]
     matchings = {other: match_nuclei(labels[level], labels[other]) for other in others}
     moved = {other: 1 - _best(pixels, matching) for other, matching in matchings.items()}
@@ -122,7 +125,7 @@ def gather(
         columns["views"], sides = _views(pixels, doubt)
     unsure = np.minimum(1, columns.pop("soft") / SURE)
     columns |= {name: values * unsure for name, values in _shape(pixels).items()}
-    columns["centres"] = _centres(pixels, labels[level], maps[f"x0{level}"]) * unsure
+    columns["centres"] = _centres(pixels, labels[level], values) * unsure
     if others:
         columns["parts"] = np.mean([parts[other] > 1 for other in others], axis=0)
         columns["joined"] = np.mean([partners[other] > 0 for other in others], axis=0)
@@ -132,26 +135,24 @@ def gather(
     )
 
 
-def _certainty(pixels: Territory, probability: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+def _certainty(pixels: Territory, values: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
     """How far the level itself is from sure: inside, with the rim, and under another threshold."""
-    values = pixels.values(probability)
-    softness = 4 * values * (1 - values)
-    whole = np.bincount(pixels.owner, minlength=pixels.count)
     return {
-        "faint": 1 - pixels.sums(values[: pixels.own]) / pixels.areas,
-        "soft": pixels.sums(softness) / whole,
-        "unstable": pixels.sums((values > 0.3) & (values <= 0.7)) / pixels.areas,
+        "faint": 1 - pixels.sums(values) / pixels.areas,
+        "soft": pixels.sums(4 * values * (1 - values), rim=True) / pixels.pixels,
+        "unstable": pixels.sums((values > 0.3) & (values <= 0.7), rim=True) / pixels.areas,
     }
 
 
 def _views(pixels: Territory, doubt: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean disagreement of the views in and around each nucleus, and the side on which it lies."""
-    values = pixels.values(doubt)
-    total = pixels.sums(values)
+    parts = pixels.by_stretch(doubt)
+    total = pixels.gathered(parts, rim=True)
     radii = np.sqrt(pixels.areas / np.pi) * np.maximum(total, 1e-6)
-    middle = np.stack([pixels.sums(values * pixels.rows), pixels.sums(values * pixels.columns)], axis=1)
-    sides = middle - total[:, None] * pixels.centres
-    return total / np.bincount(pixels.owner, minlength=pixels.count), sides / radii[:, None]
+    rows = pixels.gathered(parts * (pixels.starts // pixels.shape[1]), rim=True)
+    columns = pixels.sums(doubt * np.arange(pixels.shape[1], dtype=np.float64), rim=True)
+    sides = np.stack([rows, columns], axis=1) - total[:, None] * pixels.centres
+    return total / pixels.pixels, sides / radii[:, None]
 
 
 def _depths(level: int, moved: Mapping[int, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
@@ -164,30 +165,25 @@ def _depths(level: int, moved: Mapping[int, NDArray[np.float64]]) -> dict[str, N
 
 
 def _shape(pixels: Territory) -> dict[str, NDArray[np.float64]]:
-    """How much smaller than the others, and how far from an ellipse; not for nuclei cut by the edge.
+    """How much smaller or larger than the others, and how far from an ellipse; a cut nucleus can only be too large.
 
     The area is compared with that of the ellipse with the same second moments: any dent or branch makes that larger.
     """
-    rows, columns = pixels.rows[: pixels.own], pixels.columns[: pixels.own]
-    y, x = pixels.centres.T
-    down, right, slant = (
-        pixels.sums(np.multiply(one, other, dtype=np.float64)) / pixels.areas - middle
-        for one, other, middle in ((rows, rows, y * y), (columns, columns, x * x), (rows, columns, y * x))
-    )
+    down, right, slant = pixels.spreads.T
     spread = (down + 1 / 12) * (right + 1 / 12) - slant**2  # a pixel has a width
     ellipse = 4 * np.pi * np.sqrt(np.maximum(spread, 1 / 144))
     typical = np.median(pixels.areas) if pixels.count else 1.0
-    smaller = np.log2(typical / pixels.areas) / 4  # 1 is a sixteenth of the usual area
+    smaller = np.log2(typical / pixels.areas)
     whole = ~np.any(pixels.boxes == np.array([0, 0, *pixels.shape]), axis=1)
     return {
-        "small": np.clip(smaller, 0, 1) * whole,
+        "small": np.clip(smaller / 4, 0, 1) * whole,  # 1 is a sixteenth of the usual area
+        "large": np.clip(-smaller / 2, 0, 1),  # 1 is four times the usual area: nuclei that were not cut apart
         "shape": np.sqrt(np.clip(1 - pixels.areas / ellipse, 0, 1)) * whole,
     }
 
 
-def _centres(pixels: Territory, labels: NDArray[Any], probability: NDArray[Any]) -> NDArray[np.float64]:
+def _centres(pixels: Territory, labels: NDArray[Any], values: NDArray[np.float32]) -> NDArray[np.float64]:
     """Share of the second largest top in the nucleus, 0..0.5."""
-    values = pixels.values(probability)
     matching = match_nuclei(labels, ndimage.label(_tops(pixels, values))[0])
     order = np.lexsort((-matching.shared, matching.truth))
     own = matching.truth[order]
@@ -202,14 +198,9 @@ def _centres(pixels: Territory, labels: NDArray[Any], probability: NDArray[Any])
 
 def _tops(pixels: Territory, values: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Where each nucleus is surest, as far as it is surer there than elsewhere, (Y, X)."""
-    inside, owner = values[: pixels.own], pixels.owner[: pixels.own]
-    highest = np.zeros(pixels.count, np.float32)
-    np.maximum.at(highest, owner, inside)
-    mean = pixels.sums(inside) / pixels.areas
+    highest, mean = pixels.largest(values), pixels.sums(values) / pixels.areas
     limit = (mean + TOP * (highest - mean)).astype(np.float32)
-    mask = np.zeros(pixels.shape, bool)
-    mask.ravel()[pixels.where[: pixels.own]] = inside >= limit[owner]
-    return mask
+    return np.asarray(values >= pixels.spread_out(limit, np.inf))
 
 
 def _best(pixels: Territory, matching: Matching) -> NDArray[np.float64]:

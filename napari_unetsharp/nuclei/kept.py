@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Self
 
 from napari_unetsharp.nuclei.course import Course
@@ -30,6 +31,11 @@ class Kept(Known):
     def identity(self) -> Identity:
         """Of the image."""
         return self.head.identity
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the journal lies; None where it is in memory only."""
+        return None if self._store is None else self._store.folder
 
     @property
     def read_only(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,11 @@ from napari_unetsharp.images.tiff import write_tiff
 from napari_unetsharp.images.tiff_pages import check_pages
 
 LARGEST_ID = 2**31 - 1
+
+MASK_NAMES = ("_cp_masks", "_masks", "_mask", "_labels", "_label", "-labels", "-labelled")
+"""What other programs and people append to the name of an image for its mask."""
+
+MASK_ENDINGS = (*TIFF_ENDINGS, ".png", ".npy")
 
 
 def read_labels(path: str | Path, like: Image | None = None) -> Image:
@@ -57,6 +63,23 @@ def read_labels(path: str | Path, like: Image | None = None) -> Image:
         )
     spacing = like if like is not None and set(image.units) <= {"pixel"} else image
     return Image(_pieces_of_mask(labels, notes), "YX", spacing.scale[-2:], spacing.units[-2:], image.name, notes)
+
+
+def masks_beside(image: Path) -> list[Path]:
+    """Files beside an image that are its mask, by their names, such as ``a_cp_masks.tif`` of ``a.png``.
+
+    Parameters
+    ----------
+    image : Path
+
+    Returns
+    -------
+    list of Path
+        Empty for an image without one; also where it is a mask itself.
+    """
+    beside = {path.stem.lower(): path for path in image.parent.glob(f"{escape(image.stem)}[_-]*") if path.is_file()}
+    wanted = (image.stem.lower() + name for name in MASK_NAMES)
+    return [beside[stem] for stem in wanted if stem in beside and beside[stem].suffix.lower() in MASK_ENDINGS]
 
 
 def _read_npy(path: Path) -> Image:

@@ -25,7 +25,7 @@ FAINT = "views"
 FAINTLY = 0.25
 """Probability from which the level itself sees something faintly."""
 
-OFFERED = 0.15
+OFFERED = 0.2
 """Chance of being a nucleus from which a possible miss is worth somebody's while."""
 
 TOGETHER = 0.5
@@ -68,20 +68,10 @@ class Misses:
     def __len__(self) -> int:
         return len(self.areas)
 
-    def those(self, kept: NDArray[np.bool_]) -> Misses:
-        """Some of them."""
-        places = np.flatnonzero(kept).tolist()
-        return Misses(
-            self.boxes[kept], self.centres[kept], self.areas[kept],
-            tuple(self.sources[place] for place in places), tuple(self.seen[place] for place in places),
-            tuple(self.masks[place] for place in places), self.terms[kept],
-        )  # fmt: skip
-
     @property
     def doubt(self) -> NDArray[np.float64]:
         """About the chance that each is a nucleus, so that it ranks among the doubtful nuclei, (n,), 0..1."""
-        weights = np.array([MISS_WEIGHTS[name] for name in TERMS])
-        return np.asarray(1 / (1 + np.exp(-(MISS_BIAS + self.terms @ weights))))
+        return _chance(self.terms)
 
 
 def possible_misses(
@@ -109,22 +99,37 @@ def possible_misses(
     """
     own = labels[level]
     canvas = np.zeros(own.shape, np.int32)
-    painted: list[tuple[str, int]] = []  # by number on the canvas, from 1
     faint = _faint(maps, level)
+    sources: list[str] = []  # by number on the canvas, from 1
+    areas = [np.zeros(0, np.int64)]
     for source, objects, ids in [
         (FAINT, faint, _untouched(faint, own)), *_of_depths(labels, level, matchings or {})
     ]:  # fmt: skip
-        boxes = ndimage.find_objects(objects) if len(ids) else []
-        for number in ids.tolist():
-            part = boxes[number - 1]
-            inside = objects[part] == number
-            area = int(inside.sum())
-            if area >= smallest:
-                painted.append((source, area))
-                canvas[part][inside & (own[part] == 0)] = len(painted)
-    every = _listed(canvas, painted, maps, labels, level)
-    together = every.terms[:, TERMS.index("views")] >= TOGETHER
-    return every.those((every.doubt >= least) | together)
+        if len(ids):
+            areas.append(_painted(canvas, objects, ids, own, smallest, len(sources)))
+            sources += [source] * len(areas[-1])
+    return _listed(canvas, tuple(sources), np.concatenate(areas), maps, labels, level, least)
+
+
+def _painted(
+    canvas: NDArray[np.int32], objects: NDArray[Any], ids: NDArray[np.int64], own: NDArray[Any], smallest: int,
+    last: int,
+) -> NDArray[np.int64]:  # fmt: skip
+    """Paint the large ones of some objects over what is there, but not over nuclei; their areas.
+
+    `ids` ascend; they get the numbers after `last` on the canvas.
+    """
+    wanted = np.zeros(int(objects.max(initial=0)) + 1, bool)
+    wanted[ids] = True
+    where = np.flatnonzero(wanted[objects])
+    found = objects.ravel()[where]
+    areas = np.bincount(found, minlength=len(wanted))
+    large = ids[areas[ids] >= smallest]
+    numbers = np.zeros(len(wanted), np.int32)
+    numbers[large] = np.arange(last + 1, last + 1 + len(large))
+    free = (own.ravel()[where] == 0) & (numbers[found] > 0)
+    np.put(canvas, where[free], numbers[found[free]])
+    return areas[large]
 
 
 def _faint(maps: Mapping[str, NDArray[Any]], level: int) -> NDArray[np.int32]:
@@ -163,53 +168,61 @@ def _of_depths(
 
 
 def _listed(
-    canvas: NDArray[np.int32], painted: list[tuple[str, int]], maps: Mapping[str, NDArray[Any]],
-    labels: Mapping[int, NDArray[Any]], level: int,
+    canvas: NDArray[np.int32], sources: tuple[str, ...], painted: NDArray[np.int64],
+    maps: Mapping[str, NDArray[Any]], labels: Mapping[int, NDArray[Any]], level: int, least: float,
 ) -> Misses:  # fmt: skip
-    """Everything of which most is still to be seen on the canvas."""
-    parts = ndimage.find_objects(canvas, max_label=len(painted)) if painted else []
-    boxes, masks, sources, terms, seen = [], [], [], [], []
-    for number, (part, (source, first)) in enumerate(zip(parts, painted, strict=True), start=1):
-        mask = canvas[part] == number if part is not None else np.zeros((1, 1), bool)
-        if 2 * int(mask.sum()) > first:
-            boxes.append((part[0].start, part[1].start, part[0].stop, part[1].stop))
-            masks.append(mask)
-            sources.append(source)
-            means = {name: float(values[part][mask].mean(dtype=np.float32)) for name, values in maps.items()}
-            seen.append(_seen(mask, part, means, labels, level))
-            terms.append(_terms(means, len(seen[-1]) / (len(labels) + 1), level))
-    areas = np.array([mask.sum() for mask in masks], np.int64)
-    columns = np.array(terms, np.float64).reshape(-1, len(TERMS))
-    columns[:, TERMS.index("small")] = _small(areas, labels[level])
-    corners = np.array(boxes, np.int64).reshape(-1, 4)
-    middles = [np.argwhere(mask).mean(0) for mask in masks]
-    centres = np.array(middles, np.float64).reshape(-1, 2) + corners[:, :2]
-    return Misses(corners, centres, areas, tuple(sources), tuple(seen), tuple(masks), columns)
+    """Everything of which most is still to be seen on the canvas, and that is likely enough."""
+    where = np.flatnonzero(canvas)
+    owner, count = canvas.ravel()[where] - 1, len(sources)
+    areas = np.bincount(owner, minlength=count)
+
+    def mean(values: NDArray[Any]) -> NDArray[np.float64]:
+        return np.bincount(owner, values, count) / np.maximum(1, areas)
+
+    means = {name: mean(values.ravel()[where]) for name, values in maps.items()}
+    seen = {f"x0{other}": mean(labels[other].ravel()[where] > 0) >= 0.25 for other in sorted(labels) if other != level}
+    coarse = _coarse(means)
+    if coarse:
+        seen[COARSE] = np.mean([means[name] for name in coarse], axis=0) >= 0.5
+    terms = _terms(means, np.sum([*seen.values(), np.zeros(count)], axis=0) / (len(labels) + 1), level)
+    terms[:, TERMS.index("small")] = _small(areas, labels[level])
+    together = terms[:, TERMS.index("views")] >= TOGETHER
+    kept = np.flatnonzero((2 * areas > painted) & ((_chance(terms) >= least) | together))
+    centres = np.stack([mean(axis) for axis in np.divmod(where, canvas.shape[1])], axis=1)[kept]
+    boxes, masks = _outlined(canvas, kept + 1)
+    return Misses(
+        boxes, centres, areas[kept], tuple(sources[place] for place in kept.tolist()),
+        tuple(tuple(name for name, by in seen.items() if by[place]) for place in kept.tolist()), masks, terms[kept],
+    )  # fmt: skip
 
 
-def _seen(
-    mask: NDArray[np.bool_], part: tuple[slice, slice], means: Mapping[str, float],
-    labels: Mapping[int, NDArray[Any]], level: int,
-) -> tuple[str, ...]:  # fmt: skip
-    """Depths with a nucleus on at least a quarter of it, and the coarse views if their mean is a half or more."""
-    depths = [
-        f"x0{other}" for other in sorted(labels) if other != level and (labels[other][part][mask] > 0).mean() >= 0.25
-    ]
-    coarse = [means[name] for name in _coarse(means)]
-    return (*depths, COARSE) if coarse and np.mean(coarse) >= 0.5 else tuple(depths)
+def _outlined(canvas: NDArray[np.int32], numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], tuple[Any, ...]]:
+    """Boxes, (n, 4), and masks of numbers on the canvas."""
+    parts = ndimage.find_objects(canvas) if len(numbers) else []
+    chosen = [parts[number - 1] for number in numbers.tolist()]
+    boxes = [(part[0].start, part[1].start, part[0].stop, part[1].stop) for part in chosen]
+    masks = tuple(canvas[part] == number for part, number in zip(chosen, numbers.tolist(), strict=True))
+    return np.array(boxes, np.int64).reshape(-1, 4), masks
 
 
-def _terms(means: Mapping[str, float], seen: float, level: int) -> tuple[float, ...]:
-    """In the order of `TERMS`; the size comes later."""
-    every = list(means.values())
-    coarse = [means[name] for name in _coarse(means)] or every
-    return means[f"x0{level}"], max(every), float(np.mean(every)), float(np.mean(coarse)), seen, 0.0
+def _terms(means: Mapping[str, NDArray[np.float64]], seen: NDArray[np.float64], level: int) -> NDArray[np.float64]:
+    """In the order of `TERMS`, (n, len(TERMS)); the size comes later."""
+    every = np.stack(list(means.values()))
+    coarse = np.stack([means[name] for name in _coarse(means)] or list(means.values()))
+    columns = (means[f"x0{level}"], every.max(0), every.mean(0), coarse.mean(0), seen, np.zeros(len(seen)))
+    return np.stack(columns, axis=1)
+
+
+def _chance(terms: NDArray[np.float64]) -> NDArray[np.float64]:
+    weights = np.array([MISS_WEIGHTS[name] for name in TERMS])
+    return np.asarray(1 / (1 + np.exp(-(MISS_BIAS + terms @ weights))))
 
 
 def _small(areas: NDArray[np.int64], own: NDArray[Any]) -> NDArray[np.float64]:
     """How much smaller than the nuclei of the level; 1 is a sixteenth."""
     nuclei = np.bincount(own[own > 0])
-    usual = np.median(nuclei[nuclei > 0]) if nuclei.any() else np.median(areas) if len(areas) else 1.0
+    known = nuclei[nuclei > 0] if nuclei.any() else areas[areas > 0]
+    usual = np.median(known) if len(known) else 1.0
     return np.asarray(np.clip(np.log2(usual / np.maximum(1, areas)) / 4, 0, 1), np.float64)
 
 

@@ -33,10 +33,14 @@ from napari_unetsharp.nuclei.review_pieces import (
     name_space,
     pixel_size,
 )
+from napari_unetsharp.nuclei.second_reading import summary, write_readings
 from napari_unetsharp.nuclei.states import Nucleus, State
 from napari_unetsharp.nuclei.table import HistoryRow, read_history, read_nuclei, write_history, write_nuclei
 
 LABELS, TABLE, OUTLINES, HISTORY, RECORD = "labels.tif", "nuclei.csv", "nuclei.geojson", "history.csv", "review.json"
+
+READINGS = "second_reading.csv"
+"""Only where there was a second reading."""
 
 LAYOUT = "unetsharp review folder 1"
 
@@ -109,6 +113,8 @@ def save_review(
 ) -> Path:
     """Write `labels.tif`, `nuclei.csv`, `nuclei.geojson`, `history.csv` and `review.json`, all or none.
 
+    With a second reading, `second_reading.csv` as well.
+
     Parameters
     ----------
     folder : str or Path
@@ -152,6 +158,8 @@ def save_review(
         ),
         HISTORY: lambda path: write_history(path, history_rows(pieces.history), seconds),
     }
+    if pieces.readings:
+        writers[READINGS] = lambda path: write_readings(path, pieces.readings)
     write_set(folder, writers, _record(pieces, image, plane, micrometres, settings), RECORD)
     return folder
 
@@ -243,6 +251,7 @@ def _record(
             "actions": len(pieces.history),
             "completed views": len(pieces.views),
         },
+        "second readings": [*map(summary, pieces.readings), *({"problem": text} for text in pieces.problems)],
         "coordinates": _COORDINATES,
         "last_id": pieces.last_id,
         "views": [list(view) for view in pieces.views],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from napari_unetsharp.nuclei.measure import Measures, join_measures, measure, me
 from napari_unetsharp.nuclei.outlines import Polygon, outlines, trace
 from napari_unetsharp.nuclei.pixels import Box, PixelChange
 from napari_unetsharp.nuclei.review import Review
+from napari_unetsharp.nuclei.second_reading import Reading, second_readings
 from napari_unetsharp.nuclei.states import Nucleus
 from napari_unetsharp.nuclei.stretches import runs_of_masks
 from napari_unetsharp.nuclei.table import HistoryRow
@@ -41,6 +42,10 @@ class Pieces:
     identity : dict
         Of the image, as JSON can hold it.
     model, who : str
+    readings : list of Reading
+        Second readings of a tenth, see `second_reading`.
+    problems : list of str
+        Why other second readings couldn't be read.
     """
 
     labels: NDArray[np.int32]
@@ -53,6 +58,8 @@ class Pieces:
     identity: dict[str, Any]
     model: str
     who: str
+    readings: list[Reading] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, review: Review) -> Pieces:
@@ -68,6 +75,7 @@ class Pieces:
             review.identity.to_json(),
             review.findings.model,
             review.who,
+            *second_readings(review),
         )
 
 

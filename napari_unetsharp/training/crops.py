@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ from napari_unetsharp.training.targets import nuclei_without_seams, targets
 
 _AHEAD = 2
 """Batches that are cut while the network works on another."""
+
+Crop = TypeVar("Crop")
 
 
 class Crops:
@@ -73,13 +76,8 @@ class Crops:
         images : Tensor, (B, C, crop, crop), channels last
         targets : Tensor, (B, 1 + extras, crop, crop)
         """
-        waiting: deque[list[Future[tuple[NDArray[np.float32], NDArray[np.float32]]]]] = deque()
-        with ThreadPoolExecutor(max(1, (os.cpu_count() or 2) - 1), "crops") as pool:
-            for step in range(count + _AHEAD):
-                if step < count:
-                    waiting.append([pool.submit(self.crop, (*seed, step, place)) for place in range(self.recipe.batch)])
-                if step >= _AHEAD:
-                    yield _stacked([future.result() for future in waiting.popleft()])
+        for crops in cut_ahead(self.crop, seed, count, self.recipe.batch):
+            yield _stacked(crops)
 
     def crop(self, seed: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """One crop in its look, (crop, crop, C) as the network sees it, and its truth (1 + extras, crop, crop)."""
@@ -117,8 +115,37 @@ def shares(samples: list[Sample], balance: float) -> NDArray[np.float64]:
     return np.asarray(each / each.sum())
 
 
+def cut_ahead(
+    cut: Callable[[tuple[int, ...]], Crop], seed: tuple[int, ...], count: int, batch: int
+) -> Iterator[list[Crop]]:
+    """Cut so many batches of crops in threads, `_AHEAD` of them before they are asked for.
+
+    Parameters
+    ----------
+    cut : callable
+        Seed to crop; the seed of each is `seed`, its batch and its place in it.
+    seed : tuple of int
+    count, batch : int
+
+    Yields
+    ------
+    list
+        What `cut` gave, in order of places.
+    """
+    waiting: deque[list[Future[Crop]]] = deque()
+    with ThreadPoolExecutor(max(1, (os.cpu_count() or 2) - 1), "crops") as pool:
+        for step in range(count + _AHEAD):
+            if step < count:
+                waiting.append([pool.submit(cut, (*seed, step, place)) for place in range(batch)])
+            if step >= _AHEAD:
+                yield [future.result() for future in waiting.popleft()]
+
+
+def stacked_images(crops: list[NDArray[np.float32]]) -> Tensor:
+    """Crops (crop, crop, C) as a batch (B, C, crop, crop), channels last in memory."""
+    images = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
+    return images.contiguous(memory_format=torch.channels_last)
+
+
 def _stacked(crops: list[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> tuple[Tensor, Tensor]:
-    images = torch.from_numpy(np.stack([crop for crop, _ in crops])).permute(0, 3, 1, 2)
-    return images.contiguous(memory_format=torch.channels_last), torch.from_numpy(
-        np.stack([truth for _, truth in crops])
-    )
+    return stacked_images([crop for crop, _ in crops]), torch.from_numpy(np.stack([truth for _, truth in crops]))

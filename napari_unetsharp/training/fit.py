@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from napari_unetsharp.errors import DatasetError, DeviceError, TrainingError
-from napari_unetsharp.images.files import first_line
+from napari_unetsharp.errors import DatasetError
 from napari_unetsharp.network.checkpoint import Checkpoint
-from napari_unetsharp.network.device import choose_device
 from napari_unetsharp.network.grid import branches_of_level
 from napari_unetsharp.network.metadata import CheckpointMetadata
 from napari_unetsharp.network.unet_sharp import UNetSharp, UNetSharpConfig
 from napari_unetsharp.training.crops import Crops
+from napari_unetsharp.training.loop import Loop, Losses, Pace, StepReport, Trained, mean_losses, prepared_fabric
 from napari_unetsharp.training.losses import hybrid_loss, presence_loss
 from napari_unetsharp.training.recipe import Recipe
 from napari_unetsharp.training.resume import Progress, restored, save_progress
@@ -30,17 +29,7 @@ from napari_unetsharp.training.samples import Sample
 from napari_unetsharp.training.start import begin_with
 from napari_unetsharp.training.validation import validate
 
-
-@dataclass(frozen=True)
-class StepReport:
-    """After each step: where we are and how it goes."""
-
-    epoch: int
-    step: int
-    steps: int
-    loss: float
-    branches: dict[str, float]
-    seconds_left: float
+__all__ = ["EpochReport", "StepReport", "fit"]
 
 
 @dataclass(frozen=True)
@@ -54,19 +43,6 @@ class EpochReport:
     iou: dict[str, float]
     best: bool
     seconds: float
-
-
-class _Trained(nn.Module):
-    """Network and guided modules behind one forward, which is what Fabric wraps."""
-
-    def __init__(self, network: UNetSharp) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        level = self.network.config.level
-        maps = self.network.features(images, level)
-        return self.network.head_logits(maps, level), self.network.presence_logits(maps, level)
 
 
 def fit(
@@ -119,7 +95,7 @@ def fit(
     """
     if not training or not validation:
         raise DatasetError(f"{len(training)} images to train and {len(validation)} to validate; one or more of each")
-    fabric = _fabric(device, devices, precision)
+    fabric = prepared_fabric(device, devices, precision)
     fabric.seed_everything(recipe.seed, verbose=False)
     metadata = metadata or CheckpointMetadata(out.stem, crop=recipe.crop)
     metadata = replace(metadata, nucleus_size=recipe.nucleus_size or metadata.nucleus_size)
@@ -130,7 +106,7 @@ def fit(
     average = UNetSharp(network.config)
     average.load_state_dict(network.state_dict())
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs don't know it
-    module = _Trained(network)
+    module = Trained(network)
     optimiser = torch.optim.Adam(module.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
     wrapped, optimiser = fabric.setup(module, optimiser)
     resume = out.with_name(f"{out.name}.resume")
@@ -139,28 +115,23 @@ def fit(
     progress = restored(resume, task, network, average, optimiser)
     crops = Crops(training, network.config.in_channels, recipe, metadata)
     steps_per_epoch = max(1, (recipe.crops_per_epoch or len(training)) // (recipe.batch * fabric.world_size))
+    pace = Pace(recipe.epochs, steps_per_epoch, recipe.rate, recipe.warm_up, recipe.averaging)
+
+    def diverged(progress: Progress) -> str:
+        kept = f"the best epoch so far is kept in {out}" if progress.epoch else "no epoch was finished"
+        advice = "try again with a smaller --rate and another --out"
+        return f"the loss is no number after {progress.step} steps; {kept}; {advice}"
+
+    loss = partial(_loss, classes=network.config.classes)
+    loop = Loop(fabric, wrapped, network, average, optimiser, pace, loss, diverged)
     while progress.epoch < recipe.epochs:
-        started, losses = time.monotonic(), []
+        started = time.monotonic()
         seed = (recipe.seed, progress.epoch, fabric.global_rank)
         torch.manual_seed(int(np.random.default_rng(seed).integers(2**31)))  # of dropout
         wrapped.train()
-        for step, (images, target) in enumerate(crops.batches(seed, steps_per_epoch)):
-            _set_rate(optimiser, recipe, progress.step, steps_per_epoch * recipe.epochs)
-            total, branches = _step(fabric, wrapped, optimiser, images, target, network.config.classes)
-            if not math.isfinite(total):
-                kept = f"the best epoch so far is kept in {out}" if progress.epoch else "no epoch was finished"
-                raise TrainingError(
-                    f"the loss is no number after {progress.step} steps; {kept}; "
-                    "try again with a smaller --rate and another --out"
-                )
-            _follow(average, network, min(recipe.averaging, progress.step / (progress.step + 10)))
-            progress.step += 1
-            losses.append(branches | {"all": total})
-            spent = (time.monotonic() - started) / (step + 1)
-            left = spent * (steps_per_epoch * recipe.epochs - progress.step)
-            yield StepReport(progress.epoch + 1, step + 1, steps_per_epoch, total, branches, left)
-            if stop():
-                return
+        losses = yield from loop.epoch(crops.batches(seed, steps_per_epoch), progress, stop)
+        if losses is None:
+            return
         progress.epoch += 1
         progress.seconds += time.monotonic() - started
         report = _finish_epoch(fabric, average, validation, metadata, recipe, progress, losses, out)
@@ -171,69 +142,27 @@ def fit(
         resume.unlink(missing_ok=True)
 
 
-def _fabric(device: str, devices: int | str, precision: Any) -> Fabric:
-    kind = choose_device(device).kind
-    try:
-        fabric = Fabric(accelerator="gpu" if kind == "cuda" else kind, devices=devices, precision=precision)
-        fabric.launch()
-    except Exception as error:  # Lightning has kinds of its own
-        raise DeviceError(
-            f"training can't run on {kind} with devices={devices!r} and precision={precision!r} "
-            f"({first_line(error)}); leave them at their defaults or choose --device cpu"
-        ) from error
-    return fabric
-
-
-def _step(
-    fabric: Fabric, module: nn.Module, optimiser: torch.optim.Optimizer, images: Tensor, target: Tensor, classes: int
-) -> tuple[float, dict[str, float]]:
-    try:
-        images, target = fabric.to_device((images, target))
-        weight = torch.ones_like(target)
-        logits, presence = module(images)
-        total, branches = hybrid_loss(logits, target, weight, classes)
-        if presence:
-            total = total + presence_loss(presence, target[:, :classes], weight[:, :classes])
-        optimiser.zero_grad(set_to_none=True)
-        fabric.backward(total)
-        optimiser.step()
-        return float(total.detach()), {name: float(value.detach()) for name, value in branches.items()}
-    except RuntimeError as error:  # out of memory, mostly; napari's workers swallow a RuntimeError
-        raise DeviceError(
-            f"{fabric.device} failed in a step of training ({first_line(error)}); try a smaller --batch or --device cpu"
-        ) from error
-
-
-def _set_rate(optimiser: torch.optim.Optimizer, recipe: Recipe, step: int, steps: int) -> None:
-    """Rise shortly, then follow a cosine to zero at the last step."""
-    rising = min(1.0, (step + 1) / max(1, recipe.warm_up))
-    for group in optimiser.param_groups:
-        group["lr"] = recipe.rate * rising * 0.5 * (1 + math.cos(math.pi * step / steps))
-
-
-@torch.no_grad()
-def _follow(average: UNetSharp, network: UNetSharp, stay: float) -> None:
-    """Move the running average of weights and statistics towards the network."""
-    current = network.state_dict()
-    for key, value in average.state_dict().items():
-        new = current[key].detach().to(value.device, value.dtype)
-        if value.is_floating_point():
-            value.lerp_(new, 1 - stay)
-        else:
-            value.copy_(new)
+def _loss(module: nn.Module, batch: tuple[Tensor, Tensor], classes: int) -> tuple[Tensor, dict[str, Tensor]]:
+    images, target = batch
+    weight = torch.ones_like(target)
+    logits, presence = module(images)
+    total, branches = hybrid_loss(logits, target, weight, classes)
+    if presence:
+        total = total + presence_loss(presence, target[:, :classes], weight[:, :classes])
+    return total, branches
 
 
 def _finish_epoch(
     fabric: Fabric, average: UNetSharp, validation: list[Sample], metadata: CheckpointMetadata, recipe: Recipe,
-    progress: Progress, losses: list[dict[str, float]], out: Path,
+    progress: Progress, losses: Losses, out: Path,
 ) -> EpochReport:  # fmt: skip
     started = time.monotonic()
     metrics = validate(Checkpoint(average.eval(), metadata), validation, str(fabric.device), recipe.validation_side)
     iou = metrics["iou_pooled"]["all"]
     levels = [name for name in branches_of_level(recipe.level) if name.startswith("x0") and name in iou]
     score = float(np.mean([iou[name] for name in levels]))
-    branches = {name: float(np.mean([row[name] for row in losses])) for name in losses[0] if name != "all"}
-    loss = float(np.mean([row["all"] for row in losses]))
+    branches = mean_losses(losses)
+    loss = branches.pop("all")
     best = score > progress.best
     progress.best = max(progress.best, score)
     progress.seconds += time.monotonic() - started

@@ -92,3 +92,36 @@ def _range_around(labels: NDArray[np.int32], reach: int) -> tuple[NDArray[np.int
     side = (2 * reach + 1, 2 * reach + 1)
     outside = np.where(labels > 0, labels, np.iinfo(np.int32).max)
     return ndimage.minimum_filter(outside, side), ndimage.maximum_filter(labels, side)
+
+
+def known_pixels(
+    labels: NDArray[np.int32], reviewed: NDArray[np.bool_], extras: tuple[str, ...] = ()
+) -> NDArray[np.float32]:
+    """Where the truth of every channel is known, if a person looked at some pixels only.
+
+    A pixel counts if everything that decides its truth was looked at: seams depend on the nucleus next to it, borders
+    on all that lies within `BORDER_REACH`, and cores on the whole nucleus.
+
+    Parameters
+    ----------
+    labels : array of int32, (Y, X)
+        Proposals where nobody looked.
+    reviewed : array of bool, (Y, X)
+    extras : tuple of str
+        As in `targets`.
+
+    Returns
+    -------
+    array of float32, (1 + extras, Y, X)
+        1 where `targets` are known, else 0; 0 wherever nobody looked.
+    """
+    doubtful = (labels > 0) & ~reviewed
+    seam = (labels > 0) & ndimage.maximum_filter(doubtful, 3)
+    channels = [reviewed & ~seam]
+    for name in extras:
+        if name == "core":
+            channels.append(reviewed & ~seam & ~np.isin(labels, np.unique(labels[doubtful])))
+        else:
+            seen = borders(np.where(reviewed, labels, 0)) > 0
+            channels.append(reviewed & (seen | ndimage.minimum_filter(reviewed, 2 * BORDER_REACH + 1)))
+    return np.stack(channels).astype(np.float32)

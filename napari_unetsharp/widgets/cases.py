@@ -14,10 +14,12 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QSizePolicy, QWidge
 
 from napari_unetsharp.errors import SettingsError
 from napari_unetsharp.nuclei.head import JOURNAL
+from napari_unetsharp.nuclei.label_files import masks_beside
 from napari_unetsharp.nuclei.places import SUFFIX
 from napari_unetsharp.nuclei.states import State
 from napari_unetsharp.widgets.find import FindStage
 from napari_unetsharp.widgets.quiet import button
+from napari_unetsharp.widgets.removal import remove_layer
 from napari_unetsharp.widgets.review import ReviewStage
 from napari_unetsharp.widgets.review_source import path_of
 
@@ -62,7 +64,7 @@ class Case:
 
 
 def list_cases(folder: Path) -> list[Case]:
-    """Images of a folder, by name; masks and what lies in folders below are left out.
+    """Images of a folder, by name; what lies in folders below is left out, and so are masks beside their images.
 
     Raises
     ------
@@ -70,7 +72,9 @@ def list_cases(folder: Path) -> list[Case]:
         If there is no image.
     """
     paths = [path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file()]
-    cases = [Case(path) for path in sorted(paths, key=lambda path: path.name.lower()) if not path.name.startswith(".")]
+    paths = [path for path in paths if not path.name.startswith(".")]
+    masks = {mask for path in paths for mask in masks_beside(path)}
+    cases = [Case(path) for path in sorted(paths, key=lambda path: path.name.lower()) if path not in masks]
     if not cases:
         raise SettingsError(f"there is no picture in {folder}; choose a folder with TIFF, PNG, JPEG or DICOM files")
     return cases
@@ -182,12 +186,12 @@ class CaseBar(QWidget):
         found = self.find.results.get(layer)
         if found is not None:
             found.remove_all()
-        viewer.layers.remove(layer)
+        remove_layer(viewer, layer)
         return True
 
     def note_state(self) -> None:
         """Write down how far the open case is."""
-        session = self.review.session
+        session = self.review.reviewed
         if session is None or session.review.read_only:
             return
         layer = self.find.layer

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari.layers import Image as ImageLayer
-from napari.layers import Layer
 from qtpy.QtCore import QObject, QTimer
 
 from napari_unetsharp.network.grid import BRANCHES
-from napari_unetsharp.widgets.layers import KEY, ResultLayers
+from napari_unetsharp.widgets.eight_views import EightViews
+from napari_unetsharp.widgets.layers import ResultLayers
 from napari_unetsharp.widgets.review_canvas import ReviewCanvas
 
 if TYPE_CHECKING:
@@ -38,8 +37,7 @@ class DepthsShown(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(FLICKER)
         self._timer.timeout.connect(self._flick)
-        self._copies: list[Layer] = []
-        self._before: list[Layer] = []
+        self._views = EightViews(viewer, canvas)
 
     def _levels(self) -> list[int]:
         if self.found is None:
@@ -79,8 +77,7 @@ class DepthsShown(QObject):
         for key, layer in self.found.layers.items():
             if key in BRANCHES:
                 layer.visible = key == node and not shown
-        title = BRANCHES[node].title.split(" · ")[0]
-        return "" if shown else f"What view {title} ({node}) sees is shown in green."
+        return "" if shown else f"What view {_short(node)} ({node}) sees is shown in green."
 
     def visible_views(self) -> set[str]:
         """Nodes whose maps are visible."""
@@ -110,63 +107,32 @@ class DepthsShown(QObject):
         self.found.show_only_level(0 if corrected else self.depth or max(self._levels()))
 
     def grid(self) -> str:
-        """All views side by side, each on its own tissue; the second time, back to one picture."""
-        if self._copies:
+        """All views of this place side by side; the second time, back to one picture."""
+        if self._views.shown:
             self.end_grid()
             return ""
-        nodes = [] if self.found is None else [node for node in BRANCHES if node in self.found.layers]
-        image = self._canvas.subject.layer
-        if not nodes or self.found is None:
+        if not self._views.nodes:
             return NOT_RUN
-        layers = self._viewer.layers
-        self._before = [layer for layer in layers if layer.visible]
-        active = layers.selection.active
-        for layer in self._before:
-            layer.visible = False
         self._canvas.overlay.set_visible(False)
-        for node in nodes:
-            self._add_pair(node, image)
-        layers.selection.active = active
-        grid = self._viewer.canvas.grid
-        grid.stride, grid.shape, grid.enabled = 2, (2, 4), True
-        self._viewer.reset_view()
-        return "All views, coarse to full. J: back to one picture."
-
-    def _add_pair(self, node: str, image: ImageLayer) -> None:
-        if self.found is None:
-            return
-        tissue = ImageLayer(image.data, rgb=image.rgb, multiscale=image.multiscale, name=f"tissue {node}",
-                            metadata={KEY: {"kind": "grid"}}, **_place(image))  # fmt: skip
-        if not image.rgb:
-            tissue.contrast_limits, tissue.colormap = image.contrast_limits, image.colormap
-        view = self.found.layers[node]
-        copy = ImageLayer(view.data, name=BRANCHES[node].title, colormap=view.colormap, contrast_limits=(0, 1),
-                          blending="translucent", metadata={KEY: {"kind": "grid"}}, **_place(view))  # fmt: skip
-        copy.name_overlay.visible = True
-        for layer in (tissue, copy):
-            self._viewer.layers.append(layer)
-            self._copies.append(layer)
+        self._views.show()
+        return "All views of this place: four depths, then coarse to coarser. J: back."
 
     def end_grid(self) -> None:
         """One picture again."""
-        if not self._copies:
-            return
-        self._viewer.canvas.grid.enabled = False
-        for layer in self._copies:
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
-        self._copies.clear()
-        for layer in self._before:
-            if layer in self._viewer.layers:
-                layer.visible = True
-        self._canvas.overlay.set_visible(True)
+        if self._views.shown:
+            self._views.hide()
+            self._canvas.overlay.set_visible(True)
 
-    def close(self) -> None:
+    def pause(self) -> None:
         """Stop everything."""
         self._timer.stop()
         self.end_grid()
 
+    def close(self) -> None:
+        """Stop, and take away what was added."""
+        self.pause()
+        self._views.close()
 
-def _place(layer: Layer) -> dict[str, object]:
-    names = ("scale", "rotate", "shear", "translate", "affine", "units", "axis_labels")
-    return {name: getattr(layer, name) for name in names}
+
+def _short(node: str) -> str:
+    return BRANCHES[node].title.split(" · ")[0]

@@ -15,13 +15,15 @@ from napari_unetsharp.widgets.cases import CaseBar
 from napari_unetsharp.widgets.find import FindStage
 from napari_unetsharp.widgets.models import ModelList
 from napari_unetsharp.widgets.quiet import button
+from napari_unetsharp.widgets.removal import free_in_own_context
 from napari_unetsharp.widgets.review import ReviewStage
+from napari_unetsharp.widgets.teach import TeachStage
 
 if TYPE_CHECKING:
     from napari import Viewer
 
 TITLE = "UNet#"
-FIND, REVIEW = "Find", "Review"
+FIND, REVIEW, TEACH = "Find", "Review", "Teach"
 _DOCKS: WeakKeyDictionary[Any, UNetSharpDock] = WeakKeyDictionary()
 
 
@@ -35,18 +37,22 @@ class UNetSharpDock(QWidget):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
+        free_in_own_context(napari_viewer)
         self.models = ModelList.remembered()
         self.find = FindStage(napari_viewer, self.models)
         self.review = ReviewStage(napari_viewer, self.find)
         self.cases = CaseBar(napari_viewer, self.find, self.review)
+        self.teach = TeachStage(napari_viewer, self.find, self.review, self.cases)
         self.cases.review_wished.connect(lambda: self.show_stage(REVIEW))
         self.cases.find_wished.connect(lambda: self.show_stage(FIND))
+        self.find.mask_offer.review.connect(self._review_mask)
         self.stages = QStackedWidget()
         self.buttons: dict[str, QPushButton] = {}
         bar = QHBoxLayout()
         bar.setSpacing(4)
         bar.setContentsMargins(4, 0, 4, 0)
-        for number, (name, stage) in enumerate(((FIND, self.find), (REVIEW, self.review)), start=1):
+        stages = (FIND, self.find), (REVIEW, self.review), (TEACH, self.teach)
+        for number, (name, stage) in enumerate(stages, start=1):
             self.stages.addWidget(_scrolling(stage))
             made = button(f"{number} {name}", f"Stage {name}", partial(self.show_stage, name), checkable=True)
             self.buttons[name] = made
@@ -63,7 +69,7 @@ class UNetSharpDock(QWidget):
     @property
     def stage(self) -> str:
         """Name of the stage on screen."""
-        return REVIEW if self.stages.currentIndex() else FIND
+        return list(self.buttons)[self.stages.currentIndex()]
 
     def show_stage(self, name: str) -> None:
         """Bring a stage to the front.
@@ -71,17 +77,25 @@ class UNetSharpDock(QWidget):
         Parameters
         ----------
         name : str
-            "Find" or "Review".
+            "Find", "Review" or "Teach".
         """
         for other, made in self.buttons.items():
             made.setChecked(other == name)
-        if name == REVIEW:
-            self.stages.setCurrentIndex(1)
-            self.review.enter()
-        else:
+        if name != REVIEW:
             self.review.leave()
-            self.stages.setCurrentIndex(0)
+        if name != TEACH:
+            self.teach.leave()
+        self.stages.setCurrentIndex(list(self.buttons).index(name))
+        if name == REVIEW:
+            self.review.enter()
+        elif name == TEACH:
+            self.teach.enter()
         self.cases.refresh()
+
+    def _review_mask(self, path: str) -> None:
+        """A mask was opened, and is to be reviewed."""
+        self.review.wished_mask = path
+        self.show_stage(REVIEW)
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Qt: the width that every label wraps to."""
@@ -182,6 +196,11 @@ def find_nuclei(viewer: Viewer) -> None:
 def review_nuclei(viewer: Viewer) -> None:
     """Menu command: open the dock at stage *Review*."""
     open_dock(viewer).show_stage(REVIEW)
+
+
+def teach_nuclei(viewer: Viewer) -> None:
+    """Menu command: open the dock at stage *Teach*."""
+    open_dock(viewer).show_stage(TEACH)
 
 
 def _scrolling(stage: QWidget) -> QScrollArea:

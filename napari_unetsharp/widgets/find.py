@@ -17,6 +17,7 @@ from napari_unetsharp.network.grid import LEVELS
 from napari_unetsharp.widgets.find_form import DRAWN, FindForm, LabelForm
 from napari_unetsharp.widgets.job import FindJob, chosen_shapes, find_steps, job_from_form
 from napari_unetsharp.widgets.layers import KEY, ResultLayers
+from napari_unetsharp.widgets.mask_offer import MaskOffer, OpenedMask
 from napari_unetsharp.widgets.message import Message
 from napari_unetsharp.widgets.models import ModelList
 from napari_unetsharp.widgets.opening import Opening
@@ -77,10 +78,12 @@ class FindStage(QWidget):
         self.device_label = wrapping("")
         self.run_button = RunButton("Find nuclei")
         self.message = Message()
+        self.mask_offer = MaskOffer(lambda: self.layer)
         self.views = ViewPanel(self.viewer)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(self.opening)
+        layout.addWidget(self.mask_offer)
         for widget in (
             self.form.native,
             self.size_button,
@@ -101,6 +104,10 @@ class FindStage(QWidget):
 
     def _connect(self) -> None:
         self.opening.began.connect(self.message.clear)
+        self.opening.began.connect(self.mask_offer.forget)
+        self.opening.mask.connect(self.mask_offer.ask)
+        self.mask_offer.labels.connect(self._open_labels)
+        self.mask_offer.picture.connect(lambda mask: self.opening.add_image(mask.picture, mask.path))
         self.opening.problem.connect(self.message.problem)
         self.opening.image.connect(self._image_opened)
         self.opening.model.connect(self._model_opened)
@@ -189,6 +196,13 @@ class FindStage(QWidget):
         self.viewer.fit_to_view()
         if notes:
             self.message.note(notes)
+
+    def _open_labels(self, mask: OpenedMask) -> None:
+        labels = mask.labels
+        self.viewer.add_labels(
+            labels.pixels, name=labels.name, scale=labels.scale, units=labels.units, axis_labels=("y", "x")
+        )
+        self.message.note(f"{labels.name} is a layer of labels now; 2 Review can start from it.")
 
     def _model_opened(self, checkpoint: Checkpoint, path: str) -> None:
         self.refresh_models(path)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QLabel, QVBoxLayout, QWidget
 
-from napari_unetsharp.widgets.keys import CLICKS, KEYS
+from napari_unetsharp.widgets.keys import CLICKS, DIGITS, KEYS
 
 
 def sheet_text(keys: Mapping[str, str]) -> str:
@@ -18,7 +18,7 @@ def sheet_text(keys: Mapping[str, str]) -> str:
     keys : mapping of str to str
         Key by action.
     """
-    rows = [(keys[name], words) for name, (_, words) in KEYS.items()] + list(CLICKS.items())
+    rows = [(keys[name], words) for name, (_, words) in KEYS.items()] + [DIGITS, *CLICKS.items()]
     half = -(-len(rows) // 2)
     left, right = rows[:half], [*rows[half:], *[("", "")] * (2 * half - len(rows))]
     lines = [f"<tr>{_cells(*one)}<td width='16'></td>{_cells(*two)}</tr>" for one, two in zip(left, right, strict=True)]

@@ -47,6 +47,9 @@ CLICKS = {
     "Shift+click": "join with the current nucleus",
 }
 
+DIGITS = ("1–9", "its class, where the model has classes; again: none")
+"""The keys of classes, and what they do in words."""
+
 HELD = frozenset({"image_only", "flicker"})
 """Actions that last while their key is down."""
 
@@ -124,6 +127,7 @@ class KeyFilter(QObject):
         self._window: Any = viewer.window._qt_window
         self._act, self._own = act, own
         self.on = False
+        self.classes = 0  # digits that stand for one
         self.busy: Callable[[], bool] = bool
         self._space_down = 0.0
         self._held: dict[int, str] = {}
@@ -184,12 +188,15 @@ class KeyFilter(QObject):
         return not isinstance(active, Shapes | Points) or self._own(active)
 
     def action_of(self, event: QKeyEvent) -> str:
-        """Name of the action of a key, empty for none."""
+        """Name of the action of a key, "class 1" and so on for a digit; empty for none."""
         key = _number(event.key())
         pressed = _number(event.modifiers()) & sum(_number(part) for part in _MODIFIERS.values())
         if key == _number(Qt.Key.Key_Question):
             pressed = 0  # Shift makes it
         name = self._actions.get((key, pressed), "")
+        digit = key - _number(Qt.Key.Key_0)
+        if not name and not pressed and 0 < digit <= min(self.classes, 9):
+            name = f"class {digit}"
         if name in {"undo", "redo"}:
             active = self._viewer.layers.selection.active
             if isinstance(active, Labels) and not self._own(active):

@@ -14,6 +14,7 @@ from napari_unetsharp import __version__
 from napari_unetsharp.errors import SettingsError
 from napari_unetsharp.inference.results import Index, Results
 from napari_unetsharp.network.grid import BRANCHES, LEVELS
+from napari_unetsharp.widgets.removal import remove_layer
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -97,7 +98,7 @@ class ResultLayers:
         self._checkpoint, self._threshold, self._level = checkpoint, threshold, level
         wanted = self._wanted()
         for key in set(self.layers) - set(wanted):
-            self.viewer.layers.remove(self.layers.pop(key))
+            remove_layer(self.viewer, self.layers.pop(key))
         for key, layer in self.layers.items():
             if layer.data is not wanted[key]:
                 layer.data = wanted[key]
@@ -147,8 +148,7 @@ class ResultLayers:
     def remove_all(self) -> None:
         """Take our layers out of the viewer."""
         for layer in self.layers.values():
-            if layer in self.viewer.layers:
-                self.viewer.layers.remove(layer)
+            remove_layer(self.viewer, layer)
         self.layers.clear()
 
     def drop_removed(self) -> None:
@@ -234,6 +234,7 @@ class ResultLayers:
             "level": BRANCHES[node].level if node in BRANCHES else max(self.results.levels, default=0),
             "threshold": self._threshold,
             "version": __version__,
+            "classes": list(self._checkpoint.metadata.class_names),
         }
 
 

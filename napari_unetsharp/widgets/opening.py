@@ -11,6 +11,9 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_unetsharp.errors import UNetSharpError
 from napari_unetsharp.images.files import read_image
+from napari_unetsharp.images.image import Image
+from napari_unetsharp.nuclei.label_look import as_mask
+from napari_unetsharp.widgets.mask_offer import OpenedMask
 from napari_unetsharp.widgets.model_dialog import PublishedModelDialog
 from napari_unetsharp.widgets.models import ModelList
 from napari_unetsharp.widgets.source import PATH, add_image_layer
@@ -37,6 +40,8 @@ class Opening(QWidget):
         Something is being opened.
     image(object, str)
         The new image layer, and what to say about it.
+    mask(object)
+        An `OpenedMask`: the file looks like a mask of nuclei, and nothing was added yet.
     model(object, str)
         The loaded checkpoint, and its path.
     problem(str)
@@ -45,6 +50,7 @@ class Opening(QWidget):
 
     began = Signal()
     image = Signal(object, str)
+    mask = Signal(object)
     model = Signal(object, str)
     problem = Signal(str)
 
@@ -73,13 +79,21 @@ class Opening(QWidget):
             self.open_model(path)
 
     def open_image(self, path: str) -> None:
-        """Read a picture and add it as a layer."""
+        """Read a picture and add it as a layer; of a mask of nuclei ask what to do with it."""
         self.began.emit()
         try:
             image = read_image(path)
         except UNetSharpError as error:
             self.problem.emit(str(error))
             return
+        labels = as_mask(image, path)
+        if labels is None:
+            self.add_image(image, path)
+        else:
+            self.mask.emit(OpenedMask(path, image, labels))
+
+    def add_image(self, image: Image, path: str) -> None:
+        """Add what was read from a file as an image layer."""
         layer = add_image_layer(self._viewer(), image)
         layer.metadata[PATH] = path
         self.image.emit(layer, " ".join(image.notes))

@@ -93,17 +93,24 @@ class Overlay:
     viewer : napari.Viewer
     layer : Layer
         Gives the place of its pixels on the canvas.
+
+    Attributes
+    ----------
+    scene : vispy node
+        What is drawn hangs on it.
     """
 
     def __init__(self, viewer: Viewer, layer: Layer) -> None:
         self._viewer, self._layer = viewer, layer
-        self._scene = viewer.window._qt_viewer.canvas.view.scene
-        self._outlines = [_Path(self._scene, WIDTH, ON_TOP) for _ in range(6)]
-        self._brackets = [_Path(self._scene, WIDTH, ON_TOP) for _ in range(4)]
-        self._gesture = _Path(self._scene, WIDTH, ON_TOP + 10)
-        self._crosses = Markers(parent=self._scene)
+        self.scene = viewer.window._qt_viewer.canvas.view.scene
+        self._outlines = [_Path(self.scene, WIDTH, ON_TOP) for _ in range(6)]
+        self._brackets = [_Path(self.scene, WIDTH, ON_TOP) for _ in range(4)]
+        self._gesture = _Path(self.scene, WIDTH, ON_TOP + 10)
+        self._region = _Path(self.scene, 1.0, ON_TOP - 6)
+        self._region_drawn: Sequence[Sequence[float]] = []
+        self._crosses = Markers(parent=self.scene)
         self._crosses.order = ON_TOP - 2
-        self._asks = Text("", parent=self._scene, color="white", bold=True, font_size=14)
+        self._asks = Text("", parent=self.scene, color="white", bold=True, font_size=14)
         self._asks.order = ON_TOP - 1
         self._crosses.visible = self._asks.visible = False
         self._shown = True
@@ -169,6 +176,16 @@ class Overlay:
         else:
             self._gesture.draw(self.to_scene(points), PREVIEW)
 
+    def show_region(self, points: Sequence[Sequence[float]]) -> None:
+        """Draw around the region that the queue serves from; fewer than three points hide it."""
+        self._region_drawn = points
+        if len(points) < 3 or not self._shown:
+            self._region.hide()
+            return
+        ring = self.to_scene([*points, points[0]])
+        apart = np.abs(np.diff(ring, axis=0)).max(axis=1) > 0  # a step of no length ends the line
+        self._region.draw(ring[np.append(True, apart)], PREVIEW)
+
     def set_visible(self, visible: bool) -> None:
         """Hide everything for a while, or show it again."""
         self._shown = visible
@@ -176,12 +193,13 @@ class Overlay:
         self._crosses.visible, self._asks.visible = visible and crosses, visible and asks
         if visible:
             self.show_current(*self._drawn)
+            self.show_region(self._region_drawn)
         else:
-            for path in (*self._outlines, *self._brackets, self._gesture):
+            for path in (*self._outlines, *self._brackets, self._gesture, self._region):
                 path.hide()
 
     def remove(self) -> None:
         """Take everything off the canvas."""
-        for path in (*self._outlines, *self._brackets, self._gesture):
+        for path in (*self._outlines, *self._brackets, self._gesture, self._region):
             path.remove()
         self._crosses.parent = self._asks.parent = None

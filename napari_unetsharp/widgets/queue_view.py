@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QAbstractScrollArea, QToolTip, QWidget
 from napari_unetsharp.nuclei.pixels import Box
 from napari_unetsharp.widgets.outline import CURRENT, smooth_outlines
 
-CELL, GAP = 52, 5
+CELL, GAP = 50, 5
 KEPT = 600
 """Pictures that stay in memory."""
 
@@ -110,8 +110,8 @@ class QueueView(QAbstractScrollArea):
         self.setMinimumHeight(CELL + 2 * GAP)
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """Qt: about three rows."""
-        return QSize(340, 3 * (CELL + GAP) + GAP)
+        """Qt: a row and a half at least; the panel gives all that is left."""
+        return QSize(340, 3 * (CELL + GAP) // 2 + GAP)
 
     @property
     def columns(self) -> int:

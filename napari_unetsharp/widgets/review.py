@@ -8,36 +8,27 @@ from weakref import ref
 
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout
 
 from napari_unetsharp.errors import ReviewError, SettingsError, UNetSharpError
-from napari_unetsharp.nuclei.review import Review
-from napari_unetsharp.nuclei.store import set_aside
+from napari_unetsharp.widgets import second_reading
 from napari_unetsharp.widgets.find import FindStage
 from napari_unetsharp.widgets.keys import KEYS
 from napari_unetsharp.widgets.left_column import LeftColumn
 from napari_unetsharp.widgets.message import Message
 from napari_unetsharp.widgets.preferences import review_keys
+from napari_unetsharp.widgets.preparing import Preparation, Ready
 from napari_unetsharp.widgets.review_desk import ReviewDesk
-from napari_unetsharp.widgets.review_material import Material
 from napari_unetsharp.widgets.review_panel import StartPanel, WorkPanel
 from napari_unetsharp.widgets.review_session import ReviewSession
-from napari_unetsharp.widgets.review_source import (
-    Subject,
-    check_fits,
-    labels_from_file,
-    starting_points,
-    subject_of,
-    without_labels,
-)
+from napari_unetsharp.widgets.review_source import Subject, starting_points, subject_of
+from napari_unetsharp.widgets.review_start import ReviewStart
 
 if TYPE_CHECKING:
     from napari import Viewer
 
-MASKS = "Masks (*.tif *.tiff *.png *.npy);;All (*)"
 
-
-class ReviewStage(QWidget):
+class ReviewStage(ReviewStart):
     """Starts, goes on with and leaves reviews; the desk does the work.
 
     Parameters
@@ -49,17 +40,24 @@ class ReviewStage(QWidget):
     Attributes
     ----------
     desk : ReviewDesk or None
-        The review that is open.
+        The review that is open, or the second reading of it.
+    first : ReviewSession or None
+        The review itself, while a second reading of it is at work.
     """
 
     def __init__(self, viewer: Viewer, find: FindStage) -> None:
         super().__init__()
         self._viewer, self.find = ref(viewer), find
         self.desk: ReviewDesk | None = None
-        self._subject: Subject | None = None
-        self._points: dict[str, Material] = {}
+        self.first: ReviewSession | None = None
+        self._subject = None
+        self._points = {}
         self._open: list[ReviewSession] = []
         self.active = False
+        self.wished_mask = ""
+        self.preparation = Preparation(self)
+        self.preparation.ready.connect(self._begin)
+        self.preparation.failed.connect(self._not_prepared)
         self.left_column = LeftColumn(viewer)
         self.keys = {**{name: key for name, (key, _) in KEYS.items()}, **review_keys()}
         self.message = Message()
@@ -90,8 +88,23 @@ class ReviewStage(QWidget):
 
     @property
     def session(self) -> ReviewSession | None:
-        """The review at work, if one is open."""
+        """What is at work, if anything is open."""
         return None if self.desk is None else self.desk.session
+
+    @property
+    def reviewed(self) -> ReviewSession | None:
+        """The review that is open; never the second reading of it."""
+        return self.first or self.session
+
+    @property
+    def subject(self) -> Subject | None:
+        """The plane that the review is about."""
+        return self._subject
+
+    def give_focus(self) -> None:
+        """The keyboard belongs to the picture."""
+        if self.desk is not None:
+            self.desk.give_focus()
 
     # coming and going
 
@@ -105,7 +118,7 @@ class ReviewStage(QWidget):
             self._show(None)
             self.message.problem(str(error))
             return
-        if self.desk is not None and self._same(subject):
+        if self.desk is not None and self._same(subject) and not self.wished_mask:
             self._resume(subject)
             return
         self.close_review()
@@ -118,6 +131,8 @@ class ReviewStage(QWidget):
         if not self.active:
             return
         self.active = False
+        self.wished_mask = ""
+        self.preparation.drop()
         if self.desk is not None:
             self.desk.pause()
         self.left_column.restore()
@@ -125,6 +140,7 @@ class ReviewStage(QWidget):
 
     def close_review(self) -> bool:
         """Save the review and take its layers away; False where the disk doesn't take it."""
+        self.preparation.drop()
         if self.desk is None:
             return True
         try:
@@ -132,8 +148,10 @@ class ReviewStage(QWidget):
         except ReviewError as error:
             self.message.problem(str(error))
             return False
-        self._open.clear()
         self.desk = None
+        if self.first is not None and not second_reading.close_first(self):
+            return False
+        self._open.clear()
         return True
 
     def _same(self, subject: Subject) -> bool:
@@ -160,129 +178,32 @@ class ReviewStage(QWidget):
             self.desk.take_new_run(network)
         self.desk.resume()
 
-    # starting
+    def _begin(self, ready: Ready) -> None:
+        review, material, said = ready
+        if self._subject is None or not self.active:
+            review.close(discard=True)
+            return
+        self.seat(ReviewSession(review, material), self._subject)
+        if said:
+            self.message.note(said)
 
-    def _offer(self) -> None:
-        """Ask whether to go on, or what to start from; start at once where nuclei were just found."""
-        if self._subject is None:
-            return
-        self._show("start")
-        panel = self.start_panel
-        panel.choice.clear()
-        panel.choice.addItems(list(self._points))
-        panel.start_button.setEnabled(bool(self._points))
-        panel.salvage_button.hide()
-        try:
-            head = self._subject.on_disk
-            if head is not None:
-                check_fits(head, self._subject)
-        except ReviewError as error:
-            self._ask_about(str(error), go_on=False)
-            return
-        if head is not None:
-            who = f" by {head.who}" if head.who else ""
-            when = head.written.replace("T", " ")[:16]
-            self._ask_about(f"A review of this image{who} is here, last written {when} UTC. Go on where you stopped?")
-            return
-        panel.question.hide()
-        if any(material.level for material in self._points.values()):
-            self.start(next(iter(self._points.values())))
-        elif not self._points:
-            self.message.note("Nothing to review yet: find nuclei first (1 Find), or open a mask file.")
-
-    def _ask_about(self, text: str, go_on: bool = True) -> None:
-        panel = self.start_panel
-        panel.found.setText(text)
-        panel.go_on_button.setVisible(go_on)
-        panel.question.show()
-        panel.offer.hide()
-
-    def _answer_question(self, answer: str) -> None:
-        """Go on with the review on disk, or set it aside."""
-        if self._subject is None:
-            return
-        self.message.clear()
-        self.start_panel.offer.show()
-        if answer == "afresh":
-            try:
-                set_aside(self._subject.folder)
-            except ReviewError as error:
-                self.message.problem(str(error))
-                return
-            self._offer()
-            return
-        self.go_on(salvage=answer == "salvage")
-
-    def go_on(self, salvage: bool = False, take_over: bool = False) -> None:
-        """Open the review that is on disk.
+    def seat(self, session: ReviewSession, subject: Subject, desk: type[ReviewDesk] = ReviewDesk) -> None:
+        """Open a desk for a review, or for a second reading of one.
 
         Parameters
         ----------
-        salvage : bool, optional
-            Take what comes before a damage.
-        take_over : bool, optional
-            Take the right to write from another machine.
+        session : ReviewSession
+        subject : Subject
+            Its folder is where the journal of this session lies.
+        desk : type, optional
         """
-        if self._subject is None:
-            return
-        try:
-            review = Review.open(self._subject.folder, self._subject.identity, take_over=take_over, salvage=salvage)
-        except ReviewError as error:
-            self.message.problem(str(error))
-            if "salvaged" in str(error):
-                self._ask_about(str(error), go_on=False)
-                self.start_panel.salvage_button.show()
-            return
-        network = next((material for material in self._points.values() if material.level), None)
-        self._begin(review, network or without_labels(self._subject))
-
-    def _start_pressed(self) -> None:
-        material = self._points.get(self.start_panel.choice.currentText())
-        if material is not None:
-            self.start(material)
-
-    def _ask_for_mask(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Start from a mask", "", MASKS)
-        if path:
-            self.start_from_file(path)
-
-    def start_from_file(self, path: str) -> None:
-        """Start from a mask of another program."""
-        if self._subject is None:
-            return
-        network = next((material for material in self._points.values() if material.level), None)
-        try:
-            self.start(labels_from_file(self._subject, path, network))
-        except UNetSharpError as error:
-            self.message.problem(str(error))
-
-    def start(self, material: Material) -> None:
-        """Begin a review of these nuclei.
-
-        Parameters
-        ----------
-        material : Material
-        """
-        if self._subject is None:
-            return
-        try:
-            review = Review.start(self._subject.folder, self._subject.identity, material.labels, model=material.model)
-        except ReviewError as error:
-            self.message.problem(str(error))
-            return
-        self._begin(review, material)
-
-    def _begin(self, review: Review, material: Material) -> None:
-        if self._subject is None:
-            return
-        session = ReviewSession(review, material)
-        self._open[:] = [session]
+        self._open[:] = [session] if self.first is None else [session, self.first]
         self._show("work")
         self.left_column.hide()
         self.message.clear()
-        self.desk = ReviewDesk(self.viewer, self._subject, session, self.work, self.message, self.find, self.keys)
-        self.desk.take_new_run(material)
+        self.desk = desk(self.viewer, subject, session, self.work, self.message, self.find, self.keys)
         self.desk.begin()
+        second_reading.show_strip(self)
 
     def _show(self, panel: str | None) -> None:
         self.start_panel.setVisible(panel == "start")
@@ -306,6 +227,8 @@ class ReviewStage(QWidget):
         elif name == "take over":
             self.close_review()
             self.go_on(take_over=True)
+        elif name in second_reading.DOES:
+            second_reading.do(self, name)
         elif self.desk is not None:
             self.desk.do(name)
 

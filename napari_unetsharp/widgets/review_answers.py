@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,9 @@ from napari_unetsharp.nuclei.findings import Findings
 from napari_unetsharp.nuclei.pixels import Box, PixelChange
 from napari_unetsharp.nuclei.states import State
 from napari_unetsharp.widgets.review_way import BULK, SCREEN, ReviewWay
+
+CLASSES_NOTE = "classes"
+"""Topic of a note in the journal: names of the model's classes."""
 
 
 class ReviewAnswers(ReviewWay):
@@ -100,10 +104,57 @@ class ReviewAnswers(ReviewWay):
         self._apply(answers.answered, [nucleus.id], nucleus.state, reason, "reason", 0)
         self.say(f"Nucleus {nucleus.id}: {nucleus.state}, {reason}.")
 
-    def tag(self, words: str) -> None:
-        """Give the current nucleus free words, separated by commas."""
-        if self._needs_current():
-            self._apply(answers.tag, self.current, words.split(","))
+    def tag(self, id_: int, words: str) -> None:
+        """Give a nucleus free words, separated by commas."""
+        if id_ in self.review.nuclei:
+            self._apply(answers.tag, id_, words.split(","))
+
+    def toggle_tag(self, word: str) -> None:
+        """Give the current nucleus a tag, or take it off."""
+        nucleus = self.nucleus
+        if nucleus is None:
+            self._needs_current()
+            return
+        tags = [tag for tag in nucleus.tags if tag != word]
+        self._apply(answers.tag, nucleus.id, tags if word in nucleus.tags else [*nucleus.tags, word])
+
+    def tags_in_use(self) -> list[str]:
+        """Tags of this review, the most frequent first."""
+        counts = Counter(word for nucleus in self.review.nuclei.values() for word in nucleus.tags)
+        return [word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of the model that is at work or, without one, of the one that classes were given with."""
+        noted = self.review.notes.get(CLASSES_NOTE)
+        return self.material.classes or (tuple(map(str, noted[-1])) if noted else ())
+
+    def classify(self, place: int) -> None:
+        """Give the current nucleus a class, or take it off again where it has that one.
+
+        Parameters
+        ----------
+        place : int
+            In `classes`; what isn't there does nothing.
+        """
+        nucleus = self.nucleus
+        if not 0 <= place < len(self.classes):
+            return
+        if nucleus is None:
+            self._needs_current()
+            return
+        name = self.classes[place]
+        if self._apply(answers.classify, nucleus.id, "" if nucleus.kind == name else name) is not None:
+            self._note_classes()
+
+    def _note_classes(self) -> None:
+        """Remember the names, for when the review is opened without the network."""
+        noted = self.review.notes.get(CLASSES_NOTE)
+        if not noted or tuple(noted[-1]) != self.classes:
+            try:
+                self.review.note(CLASSES_NOTE, list(self.classes))
+            except ReviewError as error:
+                self.say(str(error), problem=True)
 
     def toggle_wrong(self, point: tuple[float, float]) -> None:
         """Declare the nucleus at a point none, or bring it back: one click."""

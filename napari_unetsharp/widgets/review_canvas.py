@@ -17,6 +17,7 @@ from napari_unetsharp.nuclei.pixels import NOWHERE, Box
 from napari_unetsharp.nuclei.states import State
 from napari_unetsharp.widgets.layers import CORRECTED, KEY
 from napari_unetsharp.widgets.outline import CURRENT, Overlay, smooth_outlines
+from napari_unetsharp.widgets.removal import remove_layer
 from napari_unetsharp.widgets.review_session import ReviewSession
 from napari_unetsharp.widgets.review_source import Subject
 from napari_unetsharp.widgets.state_layer import StatePicture, put_box, state_colours
@@ -112,8 +113,7 @@ class ReviewCanvas:
         self.viewer.layers.selection.events.active.disconnect(self._active_changed)
         self.overlay.remove()
         for layer in (self.states, self.corrected):
-            if layer in self.viewer.layers:
-                self.viewer.layers.remove(layer)
+            remove_layer(self.viewer, layer)
         for layer in self._hidden:
             if layer in self.viewer.layers:
                 layer.visible = True
@@ -159,9 +159,10 @@ class ReviewCanvas:
         """Draw the current nucleus, or what its card offers."""
         outlines, box = self._current_outlines()
         self.overlay.show_current(outlines, box if outlines else None, CURRENT)
-        id_ = self.session.current
-        if id_ != self.picture.current:
-            before, self.picture.current = self.picture.current, max(0, id_)
+        id_, card = self.session.current, self.session.card
+        left_out = 0 if card is not None and card.kind is Kind.OUTLINE else max(0, id_)  # theirs beside one's own
+        if left_out != self.picture.current:
+            before, self.picture.current = self.picture.current, left_out
             for number in (before, id_):
                 self._draw(self.session.review.findings.box_of(number))
         if self.corrected.visible and id_ > 0 and self.corrected.selected_label != id_:
@@ -240,10 +241,10 @@ class ReviewCanvas:
 
     def _active_changed(self, event: Any = None) -> None:
         """Corrected is drawn while it is active, and costs nothing else."""
-        if self.complete:
-            self.corrected.visible = self.viewer.layers.selection.active is self.corrected
-            if self.corrected.visible:
-                self.show_current()
+        active = self.viewer.layers.selection.active is self.corrected
+        if self.complete and self.corrected.visible != active:  # setting it again would draw everything again
+            self.corrected.visible = active
+            self.show_current()
 
     def when_painted(self, callback: Callable[[], None]) -> None:
         """Call back after napari's own tools changed *Corrected*."""

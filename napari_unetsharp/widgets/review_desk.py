@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unetsharp.errors import UNetSharpError
 from napari_unetsharp.nuclei.pace import Pace
 from napari_unetsharp.nuclei.pixels import Box
-from napari_unetsharp.nuclei.states import State
+from napari_unetsharp.nuclei.review_folder import HISTORY, LABELS, OUTLINES, READINGS, RECORD, TABLE
 from napari_unetsharp.widgets.gestures import BRUSH, JOIN, SELECT, SPLIT
 from napari_unetsharp.widgets.key_sheet import KeySheet
 from napari_unetsharp.widgets.keys import KeyFilter
 from napari_unetsharp.widgets.keys_label import KeysLabel
+from napari_unetsharp.widgets.preparing import take_run
 from napari_unetsharp.widgets.review_canvas import is_ours
 from napari_unetsharp.widgets.review_material import Material
 from napari_unetsharp.widgets.review_panel import WorkPanel
@@ -86,6 +88,7 @@ class ReviewDesk(ReviewTools):
         if self.depths.found is not None:
             self.depths.found.show_only_level(self.depths.depth)
         self.canvas.overlay.set_visible(True)
+        self.keys.classes = len(self.session.classes)
         self.keys.turn(True)
         self.gestures.turn(True)
         self.label.show()
@@ -95,7 +98,7 @@ class ReviewDesk(ReviewTools):
     def pause(self) -> None:
         """Another stage is on screen: the keys and the mouse are napari's."""
         self.leave_tool()
-        self.depths.close()
+        self.depths.pause()
         self.keys.turn(False)
         self.gestures.turn(False)
         self.label.hide()
@@ -103,8 +106,13 @@ class ReviewDesk(ReviewTools):
         for pace in self._paces.values():
             pace.interrupted()
 
-    def close(self) -> None:
+    def close(self, keep: bool = False) -> None:
         """Save, give the review free and take its layers away.
+
+        Parameters
+        ----------
+        keep : bool, optional
+            The review stays open, for another desk.
 
         Raises
         ------
@@ -112,9 +120,10 @@ class ReviewDesk(ReviewTools):
             If the disk doesn't take what waits; everything stays open then.
         """
         self.leave_tool()
-        self.session.close()
+        self.session.let_go() if keep else self.session.close()
         self.closing = True
         self.pause()
+        self.depths.close()
         self.label.remove()
         self.view.close()
         self.canvas.remove()
@@ -125,22 +134,14 @@ class ReviewDesk(ReviewTools):
 
     def take_new_run(self, material: Material) -> None:
         """The network was run again, or by another model: new proposals for what nobody has looked at."""
-        review = self.session.review
-        if not material.level or material is self.session.material or review.read_only:
+        if not material.level or material is self.session.material:
             return
-        same = material.model == review.findings.model and (material.labels > 0).sum() == (review.proposals > 0).sum()
-        if same and not ((material.labels > 0) != (review.proposals > 0)).any():
+        said = take_run(self.session.review, material)
+        if said:
+            self.session.take_material(material)
+            self.say(said)
+        else:
             self.session.material = material
-            return
-        looked = {id_: nucleus.state for id_, nucleus in review.nuclei.items()}
-        try:
-            review.new_proposals(material.labels, material.model)
-        except UNetSharpError as error:
-            self.say(str(error), problem=True)
-            return
-        kept = sum(state is not State.TO_DO for state in looked.values())
-        self.session.take_material(material)
-        self.say(f"The new run was taken; your {kept:,} answers stay as they are.")
 
     def give_focus(self) -> None:
         """The keyboard belongs to the picture."""
@@ -155,6 +156,10 @@ class ReviewDesk(ReviewTools):
             return
         if name == "flicker":
             self.say(self.depths.flicker(begins))
+            return
+        if name.startswith("class "):
+            self.message.clear()
+            self.session.classify(int(name.removeprefix("class ")) - 1)
             return
         if name not in {"sheet", "undo", "redo", "shallower", "deeper", "filled", "cancel", self._own_key()}:
             self.leave_tool()
@@ -235,7 +240,8 @@ class ReviewDesk(ReviewTools):
             self.say("Saving…")
 
     def _saved(self, folder: str) -> None:
-        self.say(f"Saved in {folder}: labels.tif, nuclei.csv, nuclei.geojson, history.csv, review.json.")
+        names = [LABELS, TABLE, OUTLINES, HISTORY, *([READINGS] if (Path(folder) / READINGS).exists() else []), RECORD]
+        self.say(f"Saved in {folder}: {', '.join(names)}.")
 
     def _save_failed(self, error: Exception) -> None:
         known = isinstance(error, UNetSharpError)

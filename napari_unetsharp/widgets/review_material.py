@@ -33,6 +33,10 @@ class Material:
         Hash of the checkpoint.
     source : str
         Where the proposals come from, in words.
+    classes : tuple of str
+        Names of the model's classes; empty where it has only one.
+    known : dict of str to object
+        Nuclei, rejected, views and ignored of an earlier review, for `Review.start`.
     """
 
     pixels: NDArray[Any]
@@ -43,6 +47,9 @@ class Material:
     doubt: NDArray[Any] | None = None
     model: str = ""
     source: str = ""
+    classes: tuple[str, ...] = ()
+    known: dict[str, Any] = field(default_factory=dict)
+    _prepared: list[Deck | None] = field(default_factory=list, repr=False)
 
     def deck(self, proposals: NDArray[Any]) -> Deck | None:
         """What the views say of each proposal, and of places where none is.
@@ -57,9 +64,22 @@ class Material:
         Deck or None
             None where the network was not run here, or found nothing.
         """
+        if self._prepared:
+            return self._prepared.pop()
         if f"x0{self.level}" not in self.maps or self.level not in self.levels or not proposals.any():
             return None
         return deal(self.maps, {**self.levels, self.level: proposals}, self.level, self.doubt)
+
+    def prepare_deck(self, proposals: NDArray[Any]) -> None:
+        """Do the work of the next `deck` now, which may be in a thread.
+
+        Parameters
+        ----------
+        proposals : array of int, (Y, X)
+            What `deck` will be called with.
+        """
+        self._prepared.clear()
+        self._prepared.append(self.deck(proposals))
 
     @cached_property
     def diameter(self) -> float:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetsharp.network.grid import BRANCHES
 from napari_unetsharp.widgets.cards import CardPanel
+from napari_unetsharp.widgets.description_row import DescriptionRow
+from napari_unetsharp.widgets.queue_region import DRAWN, EVERYWHERE, HERE, IN_LAYER
 from napari_unetsharp.widgets.queue_view import QueueView
 from napari_unetsharp.widgets.quiet import button
+from napari_unetsharp.widgets.reading_strip import ReadingStrip
 from napari_unetsharp.widgets.review_queue import ORDERS, STATES
 from napari_unetsharp.widgets.state_bar import StateBar
-
-HERE, EVERYWHERE = "in view", "anywhere"
 
 
 class StartPanel(QWidget):
@@ -35,7 +36,8 @@ class StartPanel(QWidget):
         self.choice = QComboBox()
         self.choice.setToolTip("Nuclei to start from; they are copied, never changed")
         self.start_button = button("Start review", "Copy these nuclei and look at the doubtful ones first", start)
-        self.mask_button = button("Mask file…", "Start from labels of another program: TIFF, PNG, NPY", mask)
+        tip = "Start from nuclei of another program or a saved review: TIFF, PNG, NPY, GeoJSON, review.json"
+        self.mask_button = button("Mask file…", tip, mask)
         self.offer = _column(QLabel("Start from"), self.choice, _row(self.start_button, self.mask_button))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -52,7 +54,7 @@ class WorkPanel(QWidget):
         Gets the name of a key's action.
     do : callable
         Gets the name of another button: "one", "screen", "lasso right", "lasso not", "ignore", "layers", "save",
-        "take over", or "view x04" and the like.
+        "take over", "second" and those of `ReadingStrip`, or "view x04" and the like.
     reason : callable
         Gets a reason.
     keys : dict of str to str
@@ -73,15 +75,16 @@ class WorkPanel(QWidget):
                 "Ignore region", "Draw around tissue to leave out of training", lambda: do("ignore"), True
             ),
         }
-        self.tags = QLineEdit()
-        self.tags.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
-        self.tags.setPlaceholderText("tags of this nucleus, with commas")
-        self.tags.setToolTip("Free words; Enter keeps them and gives the keys back to the picture, Esc leaves")
-        self.order, self.state, self.region = _combo(ORDERS), _combo(STATES), _combo((EVERYWHERE, HERE))
+        self.description = DescriptionRow(act)
+        self.tags = self.description.field
+        self.order, self.state, self.region = _combo(ORDERS), _combo(STATES), RegionCombo()
         self.queue = QueueView()
         self.errors = QLabel()
         self.errors.setWordWrap(True)
         self.errors.setStyleSheet("QLabel { font-size: 11px; }")
+        self.reading = ReadingStrip(do)
+        self.second = button("2nd reading", "A random tenth is asked again, blinded, to see how far two readings agree",
+                             lambda: do("second"))  # fmt: skip
         self.views = {name: _view_button(name, do) for name in BRANCHES}
         self.layers = button("Layers", "Show napari's layer list, or hide it again", lambda: do("layers"), True)
         self.save = button("Save", "Write labels, tables and outlines beside the image (Ctrl+S is napari's)",
@@ -99,25 +102,73 @@ class WorkPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(5)
         layout.addWidget(self.progress)
-        layout.addWidget(_row(self.one, self.screen))
+        self._of_review = [
+            _row(self.one, self.screen), _row(*self.lassos.values()),
+            _row(self.order, self.state, self.region, stretch=(5, 4, 4)), self.save, self.second,
+            self.description,
+        ]  # fmt: skip
+        modes, lassos, filters = self._of_review[:3]
+        layout.addWidget(modes)
         layout.addWidget(self.card)
-        layout.addWidget(_row(*self.lassos.values()))
-        layout.addWidget(self.tags)
-        layout.addWidget(_row(self.order, self.state, self.region, stretch=(5, 4, 4)))
+        layout.addWidget(lassos)
+        layout.addWidget(self.description)
+        layout.addWidget(filters)
         layout.addWidget(self.queue, stretch=1)
         layout.addWidget(self.errors)
+        layout.addWidget(self.reading)
         layout.addWidget(_row(*self.views.values(), spacing=2))
-        layout.addWidget(_row(self.save, self.layers, self.help, self.take_over))
+        layout.addWidget(_row(self.save, self.second, self.layers, self.help, self.take_over))
         layout.addWidget(self.foot)
+
+    def show_reading(self, on: bool) -> None:
+        """Hide what is no part of a second reading, or show it again."""
+        for widget in self._of_review:
+            widget.setVisible(not on)
+
+
+class RegionCombo(QComboBox):
+    """Regions that the queue can serve from; the person's Shapes layers are looked up when it opens.
+
+    Attributes
+    ----------
+    layers : callable
+        Gives the names of the Shapes layers.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers: Callable[[], list[str]] = list
+        self.addItems([EVERYWHERE, HERE, DRAWN])
+        self.setToolTip("Serve only what lies here; choose 'in view' again after moving, 'drawn' again to draw anew")
+        _quieten(self)
+
+    def refill(self) -> None:
+        """Offer the Shapes layers that are there now; what is chosen stays, though its layer be gone."""
+        chosen = self.currentText()
+        names = [IN_LAYER + name for name in self.layers()]
+        self.blockSignals(True)
+        self.clear()
+        self.addItems(list(dict.fromkeys([EVERYWHERE, HERE, DRAWN, *names, chosen])))
+        self.setCurrentText(chosen)
+        self.blockSignals(False)
+
+    def showPopup(self) -> None:  # noqa: N802
+        """Qt: about to open."""
+        self.refill()
+        super().showPopup()
 
 
 def _combo(choices: object) -> QComboBox:
     made = QComboBox()
     made.addItems(list(choices))  # type: ignore[call-overload]
+    _quieten(made)
+    return made
+
+
+def _quieten(made: QComboBox) -> None:
     made.setFocusPolicy(Qt.FocusPolicy.NoFocus)
     made.setMinimumContentsLength(5)
     made.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    return made
 
 
 def _view_button(name: str, do: Callable[[str], None]) -> QPushButton:

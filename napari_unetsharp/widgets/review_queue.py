@@ -20,6 +20,7 @@ from napari_unetsharp.nuclei.order import draw_spot_checks, mix, one_by_one
 from napari_unetsharp.nuclei.pixels import Box
 from napari_unetsharp.nuclei.review import Review
 from napari_unetsharp.nuclei.states import State
+from napari_unetsharp.widgets.queue_region import Region, in_region
 from napari_unetsharp.widgets.review_material import Material
 
 DOUBTFUL, ALL, BY_PLACE = "doubtful", "all", "by place"
@@ -55,14 +56,14 @@ class ReviewQueue:
     order : str
         One of `ORDERS`.
     wanted : frozenset of State
-    region : Box or None
+    region : Box, DrawnRegion or None
         Only what lies here.
     """
 
     def __init__(self, review: Review, material: Material) -> None:
         self.review, self.material = review, material
         self.order, self.wanted = DOUBTFUL, STATES["to do"]
-        self.region: Box | None = None
+        self.region: Region = None
         self.numbers: list[int] = []
         self._places: dict[int, int] = {}
         self.deal_again()
@@ -119,7 +120,7 @@ class ReviewQueue:
             nucleus = self.review.nuclei.get(number)
             if nucleus is None or nucleus.state not in self.wanted:
                 return False
-        return self.region is None or self.box(number).meets(self.region)
+        return self.region is None or in_region(self.region, self.box(number))
 
     def _is_open(self, miss: int) -> bool:
         """Whether a possible miss was neither taken nor declined, nor put in by hand, nor lies in a completed view."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,13 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 from numpy.typing import NDArray
 
-from napari_unetsharp.errors import ImageError, ReviewError
+from napari_unetsharp.errors import ImageError, ReviewError, UNetSharpError
 from napari_unetsharp.images.image import Image
 from napari_unetsharp.network.grid import BRANCHES
+from napari_unetsharp.nuclei.export import open_source
 from napari_unetsharp.nuclei.head import Head, find_review
 from napari_unetsharp.nuclei.identity import Identity, identify
-from napari_unetsharp.nuclei.label_files import read_labels
+from napari_unetsharp.nuclei.label_files import masks_beside, read_labels
 from napari_unetsharp.nuclei.places import review_folder
 from napari_unetsharp.widgets.layers import KEY, ResultLayers
 from napari_unetsharp.widgets.review_material import Material
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from napari import Viewer
 
 Index = tuple[int, ...]
+
+OUTLINES = (".geojson", ".json")
+"""Files that tell more than labels: outlines, and the `review.json` of a saved review."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,10 @@ def starting_points(viewer: Viewer, subject: Subject, found: ResultLayers | None
             labels = _plane_of(layer, subject)
             if labels is not None:
                 points[f"layer {layer.name}"] = with_labels(subject, labels, network, f"layer {layer.name}")
+    path = path_of(subject.layer)
+    for mask in masks_beside(path) if path is not None and not subject.index else ():
+        with suppress(UNetSharpError):  # what isn't a mask in spite of its name is no offer
+            points[f"file {mask.name}"] = labels_from_file(subject, str(mask), network)
     return points
 
 
@@ -123,28 +132,45 @@ def _network(subject: Subject, found: ResultLayers | None, level: int) -> Materi
     described: Any = next((layer.metadata.get(KEY) for layer in found.layers.values()), None)
     model = str(described.get("sha256", "")) if isinstance(described, dict) else ""
     doubt = np.asarray(results.doubt[index]) if len(maps) > 1 else None
+    classes = tuple(described.get("classes", ())) if isinstance(described, dict) else ()
     return Material(
-        subject.image.plane(index), levels[depth], maps, levels, depth, doubt, model, f"nuclei found, depth {depth}"
-    )
+        subject.image.plane(index), levels[depth], maps, levels, depth, doubt, model, f"nuclei found, depth {depth}",
+        classes if len(classes) > 1 else (),
+    )  # fmt: skip
 
 
-def with_labels(subject: Subject, labels: NDArray[Any], network: Material | None, source: str) -> Material:
+def with_labels(
+    subject: Subject, labels: NDArray[Any], network: Material | None, source: str, known: dict[str, Any] | None = None
+) -> Material:
     """Labels from elsewhere; the maps of the network are kept for adding and growing."""
     maps = network.maps if network is not None else {}
     levels = network.levels if network is not None else {}
-    return Material(subject.image.plane(subject.index), labels, maps, dict(levels), 0, None, "", source)
+    pixels = subject.image.plane(subject.index)
+    return Material(pixels, labels, maps, dict(levels), source=source, known=known or {})
 
 
 def labels_from_file(subject: Subject, path: str, network: Material | None) -> Material:
-    """A mask from a file, also from another program.
+    """A mask from a file, also from another program; of GeoJSON and of a saved review the answers too.
 
     Raises
     ------
-    LabelsError, ImageError
-        If it is no mask of this image.
+    LabelsError, ReviewError, ImageError
+        If it holds no nuclei of this image.
     """
-    image = read_labels(path, subject.image)
-    return with_labels(subject, np.asarray(image.pixels), network, Path(path).name)
+    name = Path(path).name
+    if Path(path).suffix.lower() not in OUTLINES:
+        return with_labels(subject, np.asarray(read_labels(path, subject.image).pixels), network, name)
+    image = subject.image
+    if subject.index:
+        image = Image(image.plane(subject.index), "YXC", image.scale[-2:], image.units[-2:], image.name)
+    pieces = open_source(path, image).pieces
+    rejected = np.zeros(pieces.labels.shape, np.int32)
+    for id_, outline in pieces.rejected.items():
+        rejected[outline.box.slices][outline.mask()] = id_
+    there = set(np.unique(pieces.labels).tolist()) | set(np.unique(rejected).tolist())
+    nuclei = {id_: nucleus for id_, nucleus in pieces.nuclei.items() if id_ in there}
+    known = {"nuclei": nuclei, "rejected": rejected, "views": pieces.views, "ignored": pieces.ignored}
+    return with_labels(subject, pieces.labels, network, name, known)
 
 
 def without_labels(subject: Subject) -> Material:

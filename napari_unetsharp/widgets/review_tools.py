@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 ADD = "add"
 """Tool: the next click adds a nucleus."""
 
+REGION = "region"
+"""Tool: what is drawn around is what the queue serves."""
+
 HINTS = {
     SPLIT: "Split: drag a line across the nucleus. S again: split it at its narrowest. Esc: leave.",
     JOIN: "Join: click the nucleus that belongs to the current one. Esc: leave.",
@@ -31,6 +34,7 @@ HINTS = {
     BRUSH: "Redraw: paint; E erases, P paints, [ and ] change the brush. R ends, Esc takes it back.",
     "lasso right": "Draw around nuclei that are right. Esc: leave.",
     "lasso not": "Draw around what is no nucleus. Esc: leave.",
+    REGION: "Draw around the nuclei that are to be served. Esc: leave.",
     "ignore": "Draw around tissue to leave out of training; inside such a region, to take it in again. Esc: leave.",
 }
 
@@ -174,7 +178,7 @@ class ReviewTools:
         self.tool = tool
         if tool == BRUSH:
             self.brush.begin(new)
-        drags = tool in {"lasso right", "lasso not", "ignore"}
+        drags = tool in {"lasso right", "lasso not", "ignore", REGION}
         self.gestures.take(LASSO if drags else SELECT if tool == ADD else tool)
         self.say(HINTS[tool])
         self.view.show_tool()
@@ -185,11 +189,13 @@ class ReviewTools:
             return
         if self.tool == BRUSH:
             self.brush.end()
-        self.tool = SELECT
+        left, self.tool = self.tool, SELECT
         self.gestures.take(SELECT)
         self.canvas.overlay.show_gesture([])
         self.message.clear()
         self.view.show_tool()
+        if left == REGION:
+            self.view.filters.drop_drawn()
 
     def cancel(self) -> None:
         """Leave the tool; what was painted with it is taken back."""
@@ -229,3 +235,5 @@ class ReviewTools:
             self.session.lasso(points, State.NOT)
         elif tool == "ignore":
             self.session.ignore(points)
+        elif tool == REGION:
+            self.view.filters.take_drawn(points)

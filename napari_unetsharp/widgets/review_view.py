@@ -14,10 +14,9 @@ from napari_unetsharp.nuclei.cards import Kind
 from napari_unetsharp.nuclei.delta import BoxDelta
 from napari_unetsharp.nuclei.pixels import Box
 from napari_unetsharp.nuclei.states import State
+from napari_unetsharp.widgets.queue_filters import QueueFilters
 from napari_unetsharp.widgets.queue_view import CELL, Thumbnails
-from napari_unetsharp.widgets.quiet import GivesBack
-from napari_unetsharp.widgets.review_panel import HERE, WorkPanel
-from napari_unetsharp.widgets.review_queue import STATES
+from napari_unetsharp.widgets.review_panel import WorkPanel
 from napari_unetsharp.widgets.review_session import ONE, SCREEN
 from napari_unetsharp.widgets.state_layer import COLOURS
 
@@ -54,19 +53,21 @@ class ReviewView:
         self._soon.timeout.connect(self.refresh_counts)
         self.session.review.changed.append(self._changed)
         panel.queue.chosen.connect(self._chosen)
-        for combo in (panel.order, panel.state, panel.region):
-            combo.setCurrentIndex(0)
-            combo.currentTextChanged.connect(self._filter)
-        self._tags = GivesBack(panel.tags, self._tag, self._leave_tags)
+        self.filters = QueueFilters(desk, panel, self.show_queue)
+        panel.tags.kept.connect(self._tag)
+        panel.tags.left.connect(desk.give_focus)
+        panel.description.toggled.connect(self._toggle_tag)
         panel.take_over.setVisible(self._can_take_over())
 
     def close(self) -> None:
         """Stop following."""
         self._soon.stop()
         self.panel.queue.chosen.disconnect(self._chosen)
-        for combo in (self.panel.order, self.panel.state, self.panel.region):
-            combo.currentTextChanged.disconnect(self._filter)
-        self._tags.remove()
+        self.filters.close()
+        self.panel.tags.show_tags(0, ())
+        self.panel.tags.kept.disconnect(self._tag)
+        self.panel.tags.left.disconnect(self.desk.give_focus)
+        self.panel.description.toggled.disconnect(self._toggle_tag)
         self.panel.queue.picture, self.panel.queue.words = _no_picture, str
         self.panel.queue.show_cards([], 0)
 
@@ -93,10 +94,16 @@ class ReviewView:
             panel.card.ask(kind, self._question(session.current))
         panel.queue.set_current(session.current, session.queue.place(session.current))
         self._offer_reason()
-        nucleus = session.nucleus
-        if not panel.tags.hasFocus():
-            panel.tags.setText(", ".join(nucleus.tags) if nucleus is not None else "")
-        panel.tags.setEnabled(nucleus is not None)
+        self._describe()
+
+    def _describe(self) -> None:
+        """Class or tags of the current nucleus."""
+        row, session, nucleus = self.panel.description, self.session, self.session.nucleus
+        row.offer_classes(session.classes)
+        row.show_class("" if nucleus is None else nucleus.kind, nucleus is not None)
+        tags = () if nucleus is None else nucleus.tags
+        row.field.show_tags(0 if nucleus is None else nucleus.id, tags)
+        row.offer_tags(list(row.chips), tags)
 
     def _offer_reason(self) -> None:
         session = self.session
@@ -118,6 +125,8 @@ class ReviewView:
             words = nucleus.state.value + (f", {nucleus.reason}" if nucleus.reason else "")
         elif not words:
             words = "as it was proposed"
+        if nucleus is not None and nucleus.kind:
+            words += f" · {nucleus.kind}"
         return f"<b>{title}</b> — {escape(words)}"
 
     def _ask_screen(self) -> None:
@@ -141,18 +150,18 @@ class ReviewView:
         self.panel.queue.forget(delta.ids)
         self._soon.start()
         self._offer_reason()
+        if delta.kind in {"class", "tags"} and self.session.current in delta.ids:
+            self.refresh_card()
 
     def _chosen(self, number: int) -> None:
         self.desk.leave_tool()
         self.session.go_to(number, served=True)
         self.desk.give_focus()
 
-    def _filter(self, text: str = "") -> None:
-        queue, panel = self.session.queue, self.panel
-        queue.order, queue.wanted = panel.order.currentText(), STATES[panel.state.currentText()]
-        queue.region = self.desk.canvas.view() if panel.region.currentText() == HERE else None
-        queue.refresh()
-        panel.queue.show_cards(queue.numbers, self.session.current)
+    def show_queue(self) -> None:
+        """Another order, state or region was chosen."""
+        queue = self.session.queue
+        self.panel.queue.show_cards(queue.numbers, self.session.current)
         if self.desk.sweep is None and not queue.takes(self.session.current):
             self.session.start()
         self.refresh_counts()
@@ -192,6 +201,8 @@ class ReviewView:
         panel.errors.setText(errors.words if errors is not None else "")
         panel.errors.setVisible(errors is not None)
         panel.foot.setText(self.desk.status())
+        nucleus = session.nucleus
+        panel.description.offer_tags(session.tags_in_use(), () if nucleus is None else nucleus.tags)
 
     def show_tool(self) -> None:
         """Mark what is switched on."""
@@ -206,13 +217,12 @@ class ReviewView:
             made.setChecked(node in shown)
             made.setEnabled(desk.depths.found is not None and node in desk.depths.found.layers)
 
-    def _tag(self) -> None:
-        self.session.tag(self.panel.tags.text())
+    def _tag(self, number: int, words: str) -> None:
+        self.session.tag(number, words)
 
-    def _leave_tags(self) -> None:
+    def _toggle_tag(self, word: str) -> None:
+        self.session.toggle_tag(word)
         self.desk.give_focus()
-        self.panel.tags.clearFocus()
-        self.refresh_card()
 
 
 def session_is(desk: ReviewDesk, how: str) -> bool:

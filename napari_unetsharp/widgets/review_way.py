@@ -77,6 +77,11 @@ class ReviewWay:
             If the disk doesn't take what waits; the review stays open.
         """
         self.review.close()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Nobody but the queue follows the review any more; it stays open."""
+        self.review.changed[:] = [self.queue.follow]
         self.moved.clear()
         self.said.clear()
 

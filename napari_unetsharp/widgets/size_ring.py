@@ -10,6 +10,7 @@ from napari.layers import Shapes
 from qtpy.QtCore import QObject, Signal
 
 from napari_unetsharp.widgets.layers import KEY
+from napari_unetsharp.widgets.removal import remove_layer
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -64,8 +65,8 @@ class SizeRing(QObject):
 
     def hide(self, viewer: Viewer) -> None:
         """Take the ring away."""
-        if self.layer is not None and self.layer in viewer.layers:
-            viewer.layers.remove(self.layer)
+        if self.layer is not None:
+            remove_layer(viewer, self.layer)
         self.layer = None
 
     def shown_in(self, viewer: Viewer) -> bool:

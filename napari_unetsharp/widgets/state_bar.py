@@ -75,4 +75,7 @@ class StateBar(QWidget):
 
 def _entry(state: State) -> str:
     sign = SIGNS.get(state, "■")
-    return f'<span style="color:{COLOURS[state]}"><b>{sign}</b></span>&nbsp;{state.value.replace(" ", "&nbsp;")}'
+    # white and pale grey need a dark ground in the light theme
+    ground = "; background-color:#3c3c3c" if state in {State.CHANGED, State.UNSURE} else ""
+    name = state.value.replace(" ", "&nbsp;")
+    return f'<span style="color:{COLOURS[state]}{ground}"><b>{sign}</b></span>&nbsp;{name}'

@@ -89,8 +89,13 @@ class Hands:
         assert self.stage.close_review()
         set_aside(folder)
         self.stage.enter()
+        self.wait_until_prepared()
         assert self.session is not None
         self.qtbot.wait(1)
+
+    def wait_until_prepared(self):
+        """A review is read and ordered in a thread."""
+        self.qtbot.waitUntil(lambda: not self.stage.preparation.running, timeout=30_000)
 
     @property
     def native(self):
@@ -157,6 +162,7 @@ class Hands:
     def press(self, button):
         """Click a button of the dock."""
         self.qtbot.mouseClick(button, LEFT)
+        self.wait_until_prepared()
         self.qtbot.wait(1)
 
     def state(self, id_):
@@ -190,7 +196,7 @@ def found(make_napari_viewer, qtbot, field, nothing_but_a_name, tmp_path, monkey
 @pytest.fixture
 def hands(found, qtbot):
     """A review of what was found, with its first card."""
-    qtbot.mouseClick(found.dock.buttons["Review"], LEFT)
+    found.press(found.dock.buttons["Review"])
     assert found.session is not None, found.stage.message.text()
     qtbot.wait(5)
     return found

@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-import qtpy
 import tifffile
 from qtpy.QtCore import Qt
 from review_window import CTRL, LEFT, put_results
@@ -15,6 +14,7 @@ from napari_unetsharp.images.drawn import draw_fluorescence
 from napari_unetsharp.nuclei.review import Review
 from napari_unetsharp.nuclei.review_folder import load_review
 from napari_unetsharp.nuclei.states import State
+from napari_unetsharp.nuclei.store import set_aside
 from napari_unetsharp.widgets.cases import Case, CaseState, list_cases, state_of
 
 KEY = Qt.Key
@@ -111,6 +111,7 @@ def test_a_labels_layer_or_a_mask_file_is_a_start(make_napari_viewer, qtbot, fie
     tifffile.imwrite(tmp_path / "mask.tif", (field[1] > 0).astype(np.uint8))
     hands.stage._answer_question("afresh")
     dock.review.start_from_file(str(tmp_path / "mask.tif"))
+    hands.wait_until_prepared()
     np.testing.assert_array_equal(hands.review.labels > 0, field[1] > 0)
     assert dock.review.close_review()
 
@@ -158,6 +159,15 @@ def test_save_writes_a_folder_that_loads(hands, qtbot):
     saved = load_review(hands.desk.subject.folder)
     np.testing.assert_array_equal(saved.labels, hands.review.labels)
     assert saved.nuclei[served].state is State.NOT
+    folder, states = hands.desk.subject.folder, {id_: nucleus.state for id_, nucleus in hands.review.nuclei.items()}
+    for name in ("nuclei.geojson", "review.json"):
+        assert hands.stage.close_review()
+        set_aside(folder)
+        hands.stage.start_from_file(str(folder / name))
+        hands.wait_until_prepared()
+        assert hands.session is not None, hands.stage.message.text()
+        assert {id_: nucleus.state for id_, nucleus in hands.review.nuclei.items()} == states
+        np.testing.assert_array_equal(hands.review.labels, saved.labels)
 
 
 def check_the_left_column_goes_and_comes_back(hands):
@@ -187,10 +197,6 @@ def check_deleting_a_layer_saves_and_closes(hands):
     assert "saved and closed" in hands.stage.message.text()
 
 
-@pytest.mark.skipif(
-    qtpy.PYQT5,
-    reason="with PyQt5 and Mesa's software GL, napari's drawing of the next image crashes (open; not with Qt 6)",
-)
 def test_a_folder_is_a_worklist(make_napari_viewer, qtbot, tmp_path, monkeypatch, nothing_but_a_name):
     from review_window import Hands
 
@@ -282,3 +288,34 @@ def test_the_window(hands):
     check_the_left_column_goes_and_comes_back(hands)
     hands.again()
     check_deleting_a_layer_saves_and_closes(hands)
+
+
+def test_a_mask_that_is_opened_is_offered_as_a_start(make_napari_viewer, qtbot, field, tmp_path, monkeypatch):
+    from review_window import Hands
+
+    from napari_unetsharp.widgets.dock import open_dock
+
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    viewer = make_napari_viewer(show=True)
+    dock = open_dock(viewer)
+    hands, offer = Hands(viewer, dock, qtbot), dock.find.mask_offer
+    tifffile.imwrite(tmp_path / "field.tif", field[0])
+    tifffile.imwrite(tmp_path / "mask.tif", field[1].astype(np.uint16))
+    dock.find.open_image(str(tmp_path / "mask.tif"))
+    assert not viewer.layers
+    assert "Open its image first" in offer.text.text()
+    assert not offer.review_button.isVisible()
+    hands.press(offer.labels_button)
+    np.testing.assert_array_equal(viewer.layers["mask"].data, field[1])
+    viewer.layers.clear()
+    dock.find.open_image(str(tmp_path / "mask.tif"))
+    dock.find.open_image(str(tmp_path / "field.tif"))
+    assert not offer.isVisible()
+    dock.find.open_image(str(tmp_path / "mask.tif"))
+    hands.press(offer.review_button)
+    np.testing.assert_array_equal(hands.review.labels > 0, field[1] > 0)
+    assert dock.review.close_review()
+    hands.press(dock.buttons["Find"])
+    dock.find.open_image(str(tmp_path / "mask.tif"))
+    hands.press(offer.picture_button)
+    np.testing.assert_array_equal(dock.find.layer.data, field[1])
