@@ -2,7 +2,7 @@
 
     python benchmarks/fine_tune.py [--level 2] [--seeds 1] [--nuclei 25,50,100] [--rows main,speeds,order,none,weak]
 
-Four fields of MoNuSeg (their middle 600 px) are found and corrected in queue order until so many nuclei are reviewed,
+Four fields of MoNuSeg (their middle 600 px) are found and corrected in queue order until so many cards are answered,
 an equal share in each. The model is tuned on them as `unetsharp fine-tune` does, and measured on the middle 360 px of
 the other nine fields and on every sixth image of the DSB validation part. Rows are appended to
 benchmarks/fine_tune.jsonl, and those that are there aren't made again; benchmarks/fine_tune.md is written from all.
@@ -195,6 +195,7 @@ def main() -> None:
     for task in tasks(asked.level, seeds, nuclei, asked.rows.split(",")):
         if not has(known(), task | given, digest):
             add(row_of(asked.checkpoint, task, given))
+    PAGE.write_text(page(known()), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -15,12 +15,14 @@ def page(rows: list[dict[str, Any]]) -> str:
     lines = [
         "# Fine-tuning on a simulated review", "",
         "Written by benchmarks/fine_tune.py, which says what is done. PQ, AJI, F1 and Dice are means over images; in "
-        "brackets the change against the model before. `other` are settings that differ from the defaults. Seconds are "
-        "those of fine-tuning with its checks; where the load is above the cores, others used the machine as well.",
+        "brackets the change against the model before. Answers are cards that were answered; true nuclei those that "
+        "were accepted, redrawn or added, and the rest were declared none. `other` are settings that differ from the "
+        "defaults. Seconds are those of fine-tuning with its checks; where the load exceeds the cores, others used the "
+        "machine as well.",
         "",
-        "| model | depth | seed | nuclei | corrected | speed | order | protected | other | PQ | AJI | F1 | Dice | "
-        "DSB PQ | seconds | device, threads (load) | advice |",
-        "|" + "---|" * 17,
+        "| model | depth | seed | answers | true nuclei | corrected | speed | order | protected | other | PQ | AJI "
+        "| F1 | Dice | DSB PQ | seconds | device, threads (load) | advice |",
+        "|" + "---|" * 18,
     ]  # fmt: skip
     before = {_key(row): row["measured"] for row in rows if not row["nuclei"]}
     lines += [_line(row, before.get(_key(row))) for row in rows]
@@ -38,11 +40,17 @@ def _line(row: dict[str, Any], before: dict[str, Any] | None) -> str:
     other = ", ".join(f"{key} {value}" for key, value in row.items() if key not in _KNOWN)
     words = [
         row["checkpoint"][:8], row["level"], row["seed"], row["nuclei"],
-        row.get("reviewed", {}).get("corrections", ""), row.get("speed", ""), row.get("order", ""),
+        _true(row.get("reviewed", {})), row.get("reviewed", {}).get("corrections", ""),
+        row.get("speed", ""), row.get("order", ""),
         {True: "yes", False: "no"}.get(row.get("protection"), ""), other, *cells, row.get("seconds", ""),
         f"{row['device']}, {row['threads']} ({row['load']:.1f})", row.get("verdict", {}).get("decision", "before"),
     ]  # fmt: skip
     return f"| {' | '.join(map(str, words))} |"
+
+
+def _true(reviewed: dict[str, int]) -> int | str:
+    """Answers that left a nucleus: the others declared a proposal none."""
+    return sum(reviewed[name] for name in ("accepted", "redrawn", "added")) if reviewed else ""
 
 
 def _cell(now: dict[str, Any], before: dict[str, Any] | None, name: str) -> str:

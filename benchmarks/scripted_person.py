@@ -26,12 +26,14 @@ class Person:
     ----------
     hands : Hands
     truth : array of int, (Y, X)
+    think : float
+        Seconds between two actions.
     pictures : Path or None
         Folder for a picture of each kind of state, the first time that it is met.
     """
 
-    def __init__(self, hands: Hands, truth: np.ndarray, pictures: Path | None) -> None:
-        self.hands, self.truth, self.pictures = hands, truth, pictures
+    def __init__(self, hands: Hands, truth: np.ndarray, think: float, pictures: Path | None) -> None:
+        self.hands, self.truth, self.think, self.pictures = hands, truth, think, pictures
         self.chance = random.Random(0)
         self.did: Counter[str] = Counter()
         self.seconds: dict[str, list[float]] = {}
@@ -53,6 +55,7 @@ class Person:
         if message.is_problem:
             self.problems[message.text()] += 1
         self.look(name)
+        self.hands.qtbot.wait(1000 * self.think)
 
     def key(self, name: str, key: Any, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
         """Press a key."""
@@ -171,7 +174,7 @@ class Person:
         self.key("redraw ends: R", KEY.Key_R)
         self.key("next after redraw", KEY.Key_N)
 
-    def add_missing(self, view: Any, most: int = 4) -> None:
+    def add_missing(self, view: Any, most: int = 12) -> None:
         """Point at true nuclei of a view that nobody drew, and press A."""
         labels = self.hands.review.labels
         ids = [id_ for id_ in np.unique(self.truth[view.slices]) if id_]

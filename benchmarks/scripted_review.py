@@ -1,6 +1,6 @@
 """A review of unseen tissue by a scripted person with real keys, clicks and drags, for as long as you like.
 
-    python benchmarks/scripted_review.py IMAGE TRUTH [--minutes 30] [--pictures FOLDER]
+    python benchmarks/scripted_review.py IMAGE TRUTH [--minutes 30] [--think 2] [--pictures FOLDER]
 
 The window opens on IMAGE, *Find nuclei* is pressed with the shipped model, and each card is answered by comparing what
 is drawn with the mask TRUTH: yes, no (sometimes with a reason), other outline, split by a line or alone, redraw with
@@ -83,7 +83,7 @@ def scores(truth: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     }  # fmt: skip
 
 
-def run(image: Path, truth: np.ndarray, minutes: float, pictures: Path | None) -> dict[str, Any]:
+def run(image: Path, truth: np.ndarray, minutes: float, think: float, pictures: Path | None) -> dict[str, Any]:
     """Find, review, save."""
     viewer = napari.Viewer()
     viewer.window._qt_window.resize(1280, 800)
@@ -99,7 +99,7 @@ def run(image: Path, truth: np.ndarray, minutes: float, pictures: Path | None) -
     finding = time.monotonic() - begun
     hands.press(dock.buttons["Review"])
     before, memory = hands.review.labels.copy(), psutil.Process().memory_info().rss
-    person = Person(hands, truth, pictures)
+    person = Person(hands, truth, think, pictures)
     person.look("begin")
     begun = time.monotonic()
     end = begun + 60 * minutes
@@ -162,6 +162,7 @@ def main() -> None:
     parser.add_argument("image", type=Path)
     parser.add_argument("truth", type=Path)
     parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--think", type=float, default=2.0, help="seconds between two actions")
     parser.add_argument("--pictures", type=Path)
     chosen = parser.parse_args()
     load = f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
@@ -172,7 +173,7 @@ def main() -> None:
         os.environ["XDG_DATA_HOME"] = name
         copy = Path(name) / chosen.image.name
         copy.write_bytes(chosen.image.read_bytes())
-        result = run(copy, truth, chosen.minutes, chosen.pictures)
+        result = run(copy, truth, chosen.minutes, chosen.think, chosen.pictures)
     drawing = "software" if os.environ.get("LIBGL_ALWAYS_SOFTWARE") else "the system"
     machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, napari {napari.__version__}"
     sha = hashlib.sha256(chosen.image.read_bytes()).hexdigest()[:12]

@@ -22,6 +22,7 @@ from napari_unetsharp.terminal import (
     JsonOption,
     LevelOption,
     OrientationsOption,
+    PrecisionOption,
     SizeOption,
     SmallestOption,
     SplitOption,
@@ -50,6 +51,7 @@ def segment(
     orientations: OrientationsOption = 1,
     accurate: AccurateOption = False,
     guided: GuidedOption = False,
+    precision: PrecisionOption = "float32",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -64,7 +66,8 @@ def segment(
     depth = level or loaded.config.level
     job = BatchJob(out, depth, all_levels, branches, settings, nucleus_size)
     wanted = None if accurate else job.wanted(loaded.config.heads)
-    predictor = Predictor(loaded, device, depth, wanted, guided=guided, orientations=orientations, accurate=accurate)
+    options: dict[str, Any] = {"guided": guided, "orientations": orientations, "accurate": accurate}
+    predictor = Predictor(loaded, device, depth, wanted, precision=precision, **options)
     with progress_bar() as show:
         report = segment_files(images, predictor, job, show)
     if as_json:

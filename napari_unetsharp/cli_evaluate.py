@@ -19,6 +19,7 @@ from napari_unetsharp.terminal import (
     JsonOption,
     LevelOption,
     OrientationsOption,
+    PrecisionOption,
     SizeOption,
     SmallestOption,
     SplitOption,
@@ -59,6 +60,7 @@ def evaluate(
     orientations: OrientationsOption = 1,
     accurate: AccurateOption = False,
     guided: GuidedOption = False,
+    precision: PrecisionOption = "float32",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -71,7 +73,7 @@ def evaluate(
     folder, samples = measured.measured_samples(dataset)
     if folder != dataset:
         typer.echo(f"{dataset} has several parts; {folder} is measured", err=True)
-    options = {"orientations": orientations, "accurate": accurate, "guided": guided}
+    options = {"orientations": orientations, "accurate": accurate, "guided": guided, "precision": precision}
     predictor, node = measured.measuring_predictor(load_checkpoint(checkpoint), level, branch, device, **options)
     with progress_bar() as show:
         steps = measured.evaluate(predictor, samples, node, settings, nucleus_size)

@@ -21,6 +21,9 @@ SizeOption = Annotated[
 OrientationsOption = Annotated[int, typer.Option(help="Average 1, 2, 4 or 8 mirrored and turned views of each tile.")]
 AccurateOption = Annotated[bool, typer.Option("--accurate", help="Average all branches (slower than one).")]
 GuidedOption = Annotated[bool, typer.Option("--guided", help="Clear regions where the guided modules see no nuclei.")]
+PrecisionOption = Annotated[
+    str, typer.Option(help="float32, half (bfloat16 on a CPU, else float16), or auto: half where a CPU is built for it.")
+]
 
 Show = Callable[[str, float, float], None]
 

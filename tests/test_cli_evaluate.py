@@ -66,7 +66,7 @@ def test_json_alone_on_standard_output(unetsharp, dataset, model):
     assert (result["checkpoint"]["name"], result["device"]["kind"], result["node"]) == ("bright", "cpu", "x04")
     assert result["settings"] == {
         "threshold": 0.5, "smallest": 20, "split": True, "nucleus_size": None, "orientations": 1, "accurate": False,
-        "guided": False,
+        "guided": False, "precision": "float32",
     }  # fmt: skip
     assert result["overall"] == result["groups"]["all"]["x04"] == result["nodes"]["x04"]
     assert list(result["groups"]["all"]) == list(BRANCHES)

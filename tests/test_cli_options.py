@@ -82,7 +82,7 @@ def test_the_size_is_estimated_or_given(unetsharp, model, picture, tmp_path):
     assert entry(said)["nuclei"] == {"L4": 3}
 
 
-@pytest.mark.parametrize("options", [("--orientations", 8), ("--accurate",), ("--accurate", "--level", 2)])
+@pytest.mark.parametrize("options", [("--orientations", 8), ("--accurate",), ("--accurate", "--level", 2), ("--precision", "auto")])
 def test_averages_of_a_perfect_network_find_the_same(options, unetsharp, model, picture, tmp_path):
     code, said, _ = unetsharp("segment", picture, "-o", tmp_path / "out", "-c", model, "--json", *options)
     assert code == 0
@@ -96,7 +96,11 @@ def test_guided_modules_clear_what_they_do_not_see(unetsharp, model, picture, tm
 
 
 def test_what_makes_no_sense_is_one_sentence(unetsharp, model, picture, tmp_path):
-    for options, words in ((("--orientations", 3), "1, 2, 4, 8"), (("--nucleus-size", -4), "above 0")):
+    for options, words in (
+        (("--orientations", 3), "1, 2, 4, 8"),
+        (("--nucleus-size", -4), "above 0"),
+        (("--precision", "double"), "half"),
+    ):
         code, _, err = unetsharp("segment", picture, "-o", tmp_path / "out", "-c", model, *options)
         assert code == 2
         assert words in err

@@ -11,6 +11,7 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
+from napari_unetsharp.training.versions import chosen
 from napari_unetsharp.widgets.cases import CaseBar
 from napari_unetsharp.widgets.find import FindStage
 from napari_unetsharp.widgets.models import ModelList
@@ -40,6 +41,7 @@ class UNetSharpDock(QWidget):
         free_in_own_context(napari_viewer)
         self.models = ModelList.remembered()
         self.find = FindStage(napari_viewer, self.models)
+        self.find.refresh_models(chosen())
         self.review = ReviewStage(napari_viewer, self.find)
         self.cases = CaseBar(napari_viewer, self.find, self.review)
         self.teach = TeachStage(napari_viewer, self.find, self.review, self.cases)

@@ -78,7 +78,10 @@ def prepare_steps(make: Callable[[], Review], material: Material, stop: Callable
     """Review, material and a sentence, for a worker."""
     review = make()
     try:
-        said = take_run(review, material)
+        try:
+            said = take_run(review, material)
+        except UNetSharpError as error:  # the review goes on with what it has
+            said = str(error)
         material.prepare_deck(review.proposals)
     except BaseException:
         review.close(discard=True)
@@ -98,14 +101,16 @@ def take_run(review: Review, material: Material) -> str:
     -------
     str
         What was done, in a sentence; empty where it is the run that the review knows.
+
+    Raises
+    ------
+    UNetSharpError
+        If it can't be taken or written down; the review is as it was.
     """
     if not material.level or review.read_only:
         return ""
     if material.model == review.findings.model and not ((material.labels > 0) != (review.proposals > 0)).any():
         return ""
     kept = sum(nucleus.state is not State.TO_DO for nucleus in review.nuclei.values())
-    try:
-        review.new_proposals(material.labels, material.model)
-    except UNetSharpError as error:
-        return str(error)
+    review.new_proposals(material.labels, material.model)
     return f"The new run was taken; your {kept:,} answers stay as they are."

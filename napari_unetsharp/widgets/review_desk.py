@@ -136,12 +136,13 @@ class ReviewDesk(ReviewTools):
         """The network was run again, or by another model: new proposals for what nobody has looked at."""
         if not material.level or material is self.session.material:
             return
-        said = take_run(self.session.review, material)
-        if said:
-            self.session.take_material(material)
-            self.say(said)
-        else:
-            self.session.material = material
+        before = self.session.material
+        self.session.take_material(material)
+        try:
+            self.say(take_run(self.session.review, material))
+        except UNetSharpError as error:
+            self.session.take_material(before)
+            self.say(str(error), problem=True)
 
     def give_focus(self) -> None:
         """The keyboard belongs to the picture."""

@@ -172,7 +172,13 @@ class ReviewQueue:
         self.review.note(DECLINED_NOTE, list(key))
 
     def follow(self, delta: BoxDelta) -> None:
-        """After a change: nuclei that are new come at the end of the list where they are wanted."""
+        """After a change: nuclei that are new come at the end of the list where they are wanted.
+
+        Where the proposals themselves changed, also by an undo, the cards are dealt again.
+        """
+        if delta.proposals is not None:
+            self.deal_again()
+            return
         for change in delta.nuclei:
             if change.before is None and change.id not in self._places and self.takes(change.id):
                 self._places[change.id] = len(self.numbers)

@@ -64,9 +64,8 @@ class ReviewWay:
         review.changed.append(self.queue.follow)
 
     def take_material(self, material: Material) -> None:
-        """The network was run again."""
+        """The network was run again; new cards come when its nuclei are taken."""
         self.material = self.queue.material = material
-        self.queue.deal_again()
 
     def close(self) -> None:
         """Save, and give the review free.

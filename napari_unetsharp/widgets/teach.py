@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from qtpy.QtCore import QTimer
-from qtpy.QtGui import QHideEvent
+from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_unetsharp.errors import UNetSharpError
@@ -65,6 +65,7 @@ class TeachStage(QWidget):
         self._parent: Load | None = None
         self._settings: TuneSettings | None = None
         self._wished = self._next_wished = False
+        self._changed = ""
         self._removed: set[str] = set()
         self._holder: list[Teacher] = []
         self.reader = SampleReader(self, partial(snapshot, review))
@@ -117,7 +118,7 @@ class TeachStage(QWidget):
         self.keeping.kept.connect(self._kept)
         self.keeping.failed.connect(self._not_kept)
         self.keeping.done.connect(self._kept_and_run)
-        self.next_image.said.connect(self.message.note)
+        self.next_image.said.connect(self._say_of_next)
         self.next_image.opened.connect(self._opened)
         self.versions.unfolded.connect(self._unfolded)
 
@@ -131,6 +132,8 @@ class TeachStage(QWidget):
     def enter(self) -> None:
         """The stage is on screen: see what there is to learn from."""
         self.active = True
+        if self.candidate is not None:
+            self.tissue.resume({BEFORE: self.verdict.before.isChecked(), AFTER: self.verdict.after.isChecked()})
         if self._holder or self.candidate is not None or self.keeping.running:
             return
         self.message.clear()
@@ -144,6 +147,7 @@ class TeachStage(QWidget):
     def leave(self) -> None:
         """Another stage is on screen; what learns goes on learning."""
         self.active = False
+        self.tissue.suspend()
         self.setup.speeds.stop()
 
     def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802
@@ -151,6 +155,15 @@ class TeachStage(QWidget):
         if event is not None and not event.spontaneous():
             self.leave()
         super().hideEvent(event)
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
+        """Qt: the dock was opened again."""
+        super().showEvent(event)
+        QTimer.singleShot(0, self._shown)
+
+    def _shown(self) -> None:
+        if self.isVisible() and not self.active and self._viewer() is not None:
+            self.enter()
 
     # samples
 
@@ -353,6 +366,8 @@ class TeachStage(QWidget):
         for made in (self.verdict.before, self.verdict.after):
             made.setEnabled(True)
             made.setChecked(True)
+        if not self.active:  # another stage is on screen
+            self.tissue.suspend()
 
     def _do(self, name: str) -> None:
         if name in {BEFORE, AFTER}:
@@ -383,6 +398,7 @@ class TeachStage(QWidget):
             self._settings = replace(self._settings, checkpoint=str(path), normalisation="", nucleus_size=0.0)
 
     def _kept_and_run(self, words: str) -> None:
+        self._changed = words
         self.message.note(words)
         if self._next_wished:
             self._next_wished = False
@@ -405,9 +421,13 @@ class TeachStage(QWidget):
         self.next_image.go(replace(settings, level=None))
         self.next_button.setText("Don't wait: open one now" if self.next_image.running else "Next image")
 
+    def _say_of_next(self, words: str) -> None:
+        self.message.note(f"{self._changed} {words}".strip())
+
     def _opened(self, words: str) -> None:
         self.next_button.setText("Next image")
-        self.message.note(f"{words} is open.")
+        self._say_of_next(f"{words} is open.")
+        self._changed = ""
         if not self.find.message.is_problem:
             self.find.message.note(f"{words} is open: finding its nuclei…")
 

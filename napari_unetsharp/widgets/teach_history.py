@@ -104,7 +104,6 @@ class History(QWidget):
             if chosen is not None and version.path == chosen.path:
                 self.tree.setCurrentItem(item)
         self.tree.expandAll()
-        self.tree.resizeColumnToContents(0)
         self._mark()
 
     def _mark(self, _model: Any = None) -> None:
@@ -115,6 +114,8 @@ class History(QWidget):
             font = item.font(0)
             font.setBold(_value(version) == model)
             item.setFont(0, font)
+        self.tree.resizeColumnToContents(0)
+        self.tree.setColumnWidth(0, self.tree.columnWidth(0) + 24)  # room for a bold name
 
     def _selected(self, *_: Any) -> None:
         version = self.chosen

@@ -148,13 +148,12 @@ def _levels(aside: dict[str, Any], check: dict[str, Any]) -> str:
 def _drawn(
     pixels: NDArray[Any], truth: NDArray[Any], reviewed: NDArray[Any], labels: NDArray[Any]
 ) -> QPixmap:  # fmt: skip
-    """The middle of a patch, pixel by pixel, with outlines: what was corrected, and over it what was found."""
+    """A part of a patch, pixel by pixel, with outlines: what was corrected, and over it what was found."""
     grey = np.asarray(pixels, np.float32)
     grey = grey[..., :3] if grey.shape[-1] >= 3 else np.repeat(grey[..., :1], 3, axis=-1)
     low, high = (0.0, 255.0) if pixels.dtype == np.uint8 and pixels.shape[-1] >= 3 else np.percentile(grey, (0.5, 99.8))
     colours = np.clip((grey - low) * (255 / max(1e-6, high - low)), 0, 255).astype(np.uint8)
-    top, left = (max(0, (length - SIDE) // 2) for length in labels.shape)
-    middle = slice(top, top + SIDE), slice(left, left + SIDE)
+    middle = _around(reviewed)
     times = max(1, SIDE // max(1, *labels[middle].shape))
     planes = colours, np.where(reviewed, truth, 0), labels
     colours, truth, labels = (_larger(plane[middle], times) for plane in planes)
@@ -164,6 +163,17 @@ def _drawn(
     height, width = colours.shape[:2]
     image = QImage(colours.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
     return QPixmap.fromImage(image)
+
+
+def _around(reviewed: NDArray[Any]) -> tuple[slice, slice]:
+    """As much as fits on screen, around what was looked at: only there both models were run."""
+    spans = []
+    for axis, length in enumerate(reviewed.shape):
+        places = np.flatnonzero(reviewed.any(axis=1 - axis))
+        middle = int(places.mean()) if len(places) else length // 2
+        first = max(0, min(middle - SIDE // 2, length - SIDE))
+        spans.append(slice(first, first + SIDE))
+    return spans[0], spans[1]
 
 
 def _larger(plane: NDArray[Any], times: int) -> NDArray[Any]:

@@ -125,7 +125,7 @@ class SpeedRow(QWidget):
             return SPEEDS[self.speed][1] + "."
         share = f"{cost['weights']:,} of {cost['all_weights']:,} weights learn"
         gives = f"the new model has depth {cost['level']}" if cost["level"] < 4 else "the new model has all depths"
-        return f"{SPEEDS[self.speed][1]}. {share}; {gives}."
+        return f"{SPEEDS[self.speed][1]}. {share}; {gives}. The tests after each epoch come on top of the time."
 
     def _pressed(self) -> None:
         self.refresh()

@@ -105,30 +105,54 @@ class Tissue(QObject):
         if layer is not None:
             layer.visible = on
 
-    def remove(self) -> None:
-        """Take both away; what was hidden for them comes back."""
-        self._turn += 1
-        if self._worker is not None:
-            self._worker.quit()
+    def suspend(self) -> None:
+        """Another stage is on screen: hide both, and show what was hidden for them."""
         viewer = self._viewer()
         for layer in self.layers.values():
-            if viewer is not None:
-                remove_layer(viewer, layer)
-        self.layers.clear()
+            layer.visible = False
         for kept in self._hidden:
             layer = kept()
             if layer is not None and viewer is not None and layer in viewer.layers:
                 layer.visible = True
         self._hidden.clear()
 
+    def resume(self, shown: dict[str, bool]) -> None:
+        """The verdict is on screen again.
+
+        Parameters
+        ----------
+        shown : dict of str to bool
+            Which of the two is to be seen.
+        """
+        if self.layers:
+            self._hide_others()
+        for when, on in shown.items():
+            self.show(when, on)
+
+    def remove(self) -> None:
+        """Take both away; what was hidden for them comes back."""
+        self._turn += 1
+        if self._worker is not None:
+            self._worker.quit()
+        self.suspend()
+        viewer = self._viewer()
+        for layer in self.layers.values():
+            if viewer is not None:
+                remove_layer(viewer, layer)
+        self.layers.clear()
+
+    def _hide_others(self) -> None:
+        viewer = self._viewer()
+        for layer in () if viewer is None else viewer.layers:
+            if isinstance(layer, Labels) and layer.visible and layer not in self.layers.values():
+                self._hidden.append(ref(layer))
+                layer.visible = False
+
     def _found(self, turn: int, planes: dict[str, NDArray[np.int32]]) -> None:
         viewer, source = self._viewer(), self._source()
         if turn != self._turn or viewer is None or source is None or source not in viewer.layers:
             return
-        for layer in viewer.layers:
-            if isinstance(layer, Labels) and layer.visible:
-                self._hidden.append(ref(layer))
-                layer.visible = False
+        self._hide_others()
         place = {name: getattr(source, name) for name in PLACE}
         for when, labels in planes.items():
             colours = DirectLabelColormap(color_dict={None: COLOURS[when], 0: "transparent"})

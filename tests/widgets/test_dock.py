@@ -83,3 +83,21 @@ def test_a_dropped_file_is_opened(make_napari_viewer, qtbot, tmp_path, small_che
         assert [layer.name for layer in viewer.layers] == ["a"]
     else:
         assert dock.find.form.model.value == small_checkpoint
+
+
+def test_layers_go_in_the_gl_context_of_the_canvas(make_napari_viewer, qtbot):
+    """In another one, Mesa's software GL crashes a few frames later (see `removal`)."""
+    import numpy as np
+    from qtpy.QtGui import QOpenGLContext
+
+    viewer = make_napari_viewer(show=True)
+    open_dock(viewer)
+    layer = viewer.add_image(np.zeros((20, 30), np.uint8))
+    qtbot.wait(50)
+    native, contexts = viewer.window._qt_viewer.canvas.native, []
+    native.doneCurrent()
+    viewer.layers.events.removing.connect(
+        lambda event: contexts.append(QOpenGLContext.currentContext()), position="last"
+    )
+    viewer.layers.remove(layer)
+    assert contexts == [native.context()]

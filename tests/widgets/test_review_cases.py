@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from qtpy.QtCore import Qt
-from review_window import CTRL, LEFT, put_results
+from review_window import CTRL, LEFT, SHIFT, put_results
 
 from napari_unetsharp.images.drawn import draw_fluorescence
 from napari_unetsharp.nuclei.review import Review
@@ -88,6 +88,10 @@ def test_a_new_run_touches_only_what_nobody_looked_at(hands):
     assert hands.session is not None
     np.testing.assert_array_equal(hands.review.labels == served, kept)
     assert hands.state(served) is State.RIGHT
+    for key in ((KEY.Key_Z, CTRL), (KEY.Key_Z, CTRL | SHIFT)):
+        hands.key(*key)
+        proposed = np.unique(hands.review.proposals)
+        np.testing.assert_array_equal(np.sort(queue.deck.ids[queue.deck.ids > 0]), proposed[proposed > 0])
 
 
 def test_a_labels_layer_or_a_mask_file_is_a_start(make_napari_viewer, qtbot, field, tmp_path, monkeypatch):

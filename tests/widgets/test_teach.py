@@ -25,7 +25,6 @@ from napari_unetsharp.nuclei.states import Nucleus, State
 from napari_unetsharp.training.reviewed_sample import ReviewedSample
 from napari_unetsharp.training.speeds import Speed
 from napari_unetsharp.training.teacher import teaching_folder
-from napari_unetsharp.training.tune_settings import TuneSettings
 from napari_unetsharp.training.versions import chosen, models_folder
 from napari_unetsharp.widgets.dock import open_dock
 from napari_unetsharp.widgets.teach_samples import Entry, thumbnail, weigh
@@ -113,10 +112,11 @@ def click(qtbot, button):
     qtbot.mouseClick(button, LEFT)
 
 
-def enter(qtbot, stage):
+def enter(qtbot, stage, measure=False):
     click(qtbot, dock_of(stage).buttons["Teach"])
     qtbot.waitUntil(lambda: stage.reader.weighed is not None and not stage.reader.running, timeout=PATIENCE)
-    stage.setup.speeds.stop()  # measured in a test of its own
+    if not measure:
+        stage.setup.speeds.stop()
 
 
 def open_review(qtbot, stage, folder):
@@ -125,12 +125,15 @@ def open_review(qtbot, stage, folder):
     qtbot.waitUntil(lambda: not dock.review.preparation.running and dock.review.desk is not None, timeout=PATIENCE)
 
 
-def test_from_the_review_to_the_next_image_in_three_clicks(teach, cases, qtbot, dim):
+def test_from_the_review_to_the_next_image_in_three_clicks(teach, cases, qtbot, dim, tmp_path):
     dock, before = dock_of(teach), file_hash(cases / "field_1.tif")
     parent = file_hash(type(cases)(dim))
     open_review(qtbot, teach, cases)
     looked_at = dock.review.session.review.labels.copy()
-    enter(qtbot, teach)  # 1
+    changed = []
+    teach.keeping.done.connect(changed.append)
+    enter(qtbot, teach, measure=True)  # 1
+    check_the_speeds(qtbot, teach)
     row = teach.setup.samples.rows[str(cases / "field_1.tif.unetsharp")]
     assert len(teach.setup.samples.rows) == 1, "images of which nothing is reviewed aren't listed"
     assert row.entry.sample.share >= 0.5
@@ -154,6 +157,7 @@ def test_from_the_review_to_the_next_image_in_three_clicks(teach, cases, qtbot, 
     click(qtbot, teach.verdict.keep_next)  # 3
     qtbot.waitUntil(lambda: dock.find.layer is not None and dock.find.layer.name != "field_1", timeout=PATIENCE)
     qtbot.waitUntil(lambda: not dock.find.running, timeout=PATIENCE)
+    assert "you have not checked, 0 of your 16" in changed[0]
     kept = models_folder() / "dim-v2.safetensors"
     assert load_checkpoint(kept).metadata.parent == parent == file_hash(type(cases)(dim))
     assert kept.with_suffix(".md").is_file()
@@ -169,6 +173,7 @@ def test_from_the_review_to_the_next_image_in_three_clicks(teach, cases, qtbot, 
         checked = [id_ for id_, nucleus in review.nuclei.items() if nucleus.state is State.RIGHT]
         assert len(checked) == 16
         np.testing.assert_array_equal(np.isin(review.labels, checked), np.isin(looked_at, checked))
+    check_the_versions(qtbot, teach, tmp_path)
 
 
 def identity_of(path):
@@ -176,28 +181,25 @@ def identity_of(path):
     return identify(image.pixels, image.axes)
 
 
-def test_keep_says_what_it_changed_and_the_versions_are_listed(teach, cases, qtbot, tmp_path):
-    open_review(qtbot, teach, cases)
-    enter(qtbot, teach)
-    click(qtbot, teach.button)
-    qtbot.waitUntil(lambda: teach.candidate is not None, timeout=PATIENCE)
-    click(qtbot, teach.verdict.keep)
-    qtbot.waitUntil(lambda: teach.candidate is None and not teach.keeping.running, timeout=PATIENCE)
-    assert "you have not checked, 0 of your 16" in teach.message.text()
-    assert teach.next_button.isVisible()
+def check_the_versions(qtbot, teach, tmp_path):
+    """The history lists what was kept below its parent; it can be renamed and exported, and never overwrites."""
+    click(qtbot, dock_of(teach).buttons["Teach"])
+    teach.setup.speeds.stop()
     click(qtbot, teach.versions.title)
     history = teach.history
-    qtbot.waitUntil(lambda: not history.running and history.versions, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: not history.running and bool(history.versions), timeout=PATIENCE)
     names = [(version.name, version.generation) for version in history.versions]
-    assert names.index(("dim-v2", 1)) == names.index(("dim", 0)) + 1
-    version = next(version for version in history.versions if version.name == "dim-v2")
-    history.rename(version, "for H&E")
-    assert history.message.is_problem, "no such file name"
-    history.rename(version, "for HE")
-    assert teach.find.form.model.value == str(models_folder() / "for HE.safetensors") == chosen()
-    qtbot.waitUntil(lambda: not history.running, timeout=PATIENCE)
-    history.export(history.versions[names.index(("dim-v2", 1))], tmp_path / "copy.safetensors")
+    place = names.index(("dim-v2", 1))
+    assert place == names.index(("dim", 0)) + 1
+    history.rename(history.versions[place], "for H&E")
+    assert history.message.is_problem, "no file can have this name everywhere"
+    history.export(history.versions[place], tmp_path / "copy.safetensors")
     assert load_checkpoint(tmp_path / "copy.safetensors").config.level == 1
+    history.export(history.versions[place], tmp_path / "copy.safetensors")
+    assert "exists already" in history.message.text()
+    history.rename(history.versions[place], "for HE")
+    assert teach.find.form.model.value == str(models_folder() / "for HE.safetensors") == chosen()
+    qtbot.waitUntil(lambda: not history.running and not teach.reader.running, timeout=PATIENCE)
 
 
 def test_stop_keeps_the_best_and_discard_leaves_nothing(teach, qtbot, tmp_path):
@@ -225,6 +227,7 @@ def test_stop_keeps_the_best_and_discard_leaves_nothing(teach, qtbot, tmp_path):
     assert load_checkpoint(teach.candidate).config.level == 1
     qtbot.waitUntil(lambda: not teach.tissue.running, timeout=PATIENCE)
     click(qtbot, teach.verdict.discard)
+    teach.setup.speeds.stop()
     assert not list(teaching_folder().iterdir())
     assert not models_folder().exists()
     assert [layer.name for layer in viewer.layers] == ["open", "mask"]
@@ -244,9 +247,9 @@ def test_a_sample_that_says_what_it_is(tmp_path):
     assert "nucleus is needed" in weigh([empty], 1).missing
 
 
-def test_speeds_are_measured_before_the_start(teach, cases, qtbot):
+def check_the_speeds(qtbot, teach):
+    """Weights, time and memory of each are measured when the stage is entered, and only once."""
     speeds = teach.setup.speeds
-    click(qtbot, dock_of(teach).buttons["Teach"])
     assert speeds.measuring
     qtbot.waitUntil(lambda: not speeds.measuring, timeout=PATIENCE)
     texts = [made.text() for made in speeds.buttons.values()]
@@ -254,7 +257,4 @@ def test_speeds_are_measured_before_the_start(teach, cases, qtbot):
     click(qtbot, dock_of(teach).buttons["Find"])
     click(qtbot, dock_of(teach).buttons["Teach"])
     assert not speeds.measuring, "known already"
-    settings = teach.setup.settings()
-    assert isinstance(settings, TuneSettings)
-    assert (settings.epochs, settings.crops.batch, settings.level) == (2, 2, 1)
-    qtbot.waitUntil(lambda: not teach.reader.running, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: teach.reader.weighed is not None and not teach.reader.running, timeout=PATIENCE)
