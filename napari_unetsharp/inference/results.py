@@ -260,6 +260,11 @@ class Results:
         """Indices of the planes of which anything was computed."""
         return list(self._computed)
 
+    def computed(self, index: Index) -> NDArray[np.bool_]:
+        """Where a plane was computed, (Y, X); nowhere for one that no run has touched."""
+        nowhere = np.zeros(self.image.plane_shape, bool)
+        return self._computed.get(index, nowhere).copy()
+
     def _forget_labels(self, index: Index) -> None:
         for level in LEVELS:
             self._labelled.pop((index, level), None)

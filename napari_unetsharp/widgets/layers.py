@@ -147,8 +147,9 @@ class ResultLayers:
 
     def remove_all(self) -> None:
         """Take our layers out of the viewer."""
-        for layer in self.layers.values():
-            remove_layer(self.viewer, layer)
+        with self.viewer.layers.batched_update():  # napari collects garbage once, not for each layer that goes
+            for layer in self.layers.values():
+                remove_layer(self.viewer, layer)
         self.layers.clear()
 
     def drop_removed(self) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
+import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_unetsharp.errors import UNetSharpError
+from napari_unetsharp.nuclei.pixels import Box
 from napari_unetsharp.nuclei.review import Review
 from napari_unetsharp.nuclei.states import State
 from napari_unetsharp.widgets.review_material import Material
@@ -109,8 +111,25 @@ def take_run(review: Review, material: Material) -> str:
     """
     if not material.level or review.read_only:
         return ""
-    if material.model == review.findings.model and not ((material.labels > 0) != (review.proposals > 0)).any():
+    box = computed_box(material)
+    if box is None:
+        return "The new run doesn't cover a whole rectangle, so it was left out: find nuclei on the whole image again."
+    labels = material.labels[box.slices]
+    if material.model == review.findings.model and not ((labels > 0) != (review.proposals[box.slices] > 0)).any():
         return ""
     kept = sum(nucleus.state is not State.TO_DO for nucleus in review.nuclei.values())
-    review.new_proposals(material.labels, material.model)
+    review.new_proposals(labels, material.model, box)
     return f"The new run was taken; your {kept:,} answers stay as they are."
+
+
+def computed_box(material: Material) -> Box | None:
+    """Where the network ran, if that is a whole rectangle: elsewhere a run says nothing of nuclei."""
+    rows, columns = material.labels.shape
+    computed = material.computed
+    if computed is None or computed.all():
+        return Box(0, 0, rows, columns)
+    down, across = np.flatnonzero(computed.any(axis=1)), np.flatnonzero(computed.any(axis=0))
+    if not len(down):
+        return None
+    box = Box(int(down[0]), int(across[0]), int(down[-1]) + 1, int(across[-1]) + 1)
+    return box if computed[box.slices].all() else None

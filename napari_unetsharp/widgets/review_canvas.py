@@ -112,8 +112,9 @@ class ReviewCanvas:
         """Take everything away and show again what was hidden."""
         self.viewer.layers.selection.events.active.disconnect(self._active_changed)
         self.overlay.remove()
-        for layer in (self.states, self.corrected):
-            remove_layer(self.viewer, layer)
+        with self.viewer.layers.batched_update():
+            for layer in (self.states, self.corrected):
+                remove_layer(self.viewer, layer)
         for layer in self._hidden:
             if layer in self.viewer.layers:
                 layer.visible = True

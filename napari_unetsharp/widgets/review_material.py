@@ -35,6 +35,8 @@ class Material:
         Where the proposals come from, in words.
     classes : tuple of str
         Names of the model's classes; empty where it has only one.
+    computed : array of bool, (Y, X), or None
+        Where the network ran; None for everywhere.
     known : dict of str to object
         Nuclei, rejected, views and ignored of an earlier review, for `Review.start`.
     """
@@ -48,6 +50,7 @@ class Material:
     model: str = ""
     source: str = ""
     classes: tuple[str, ...] = ()
+    computed: NDArray[np.bool_] | None = None
     known: dict[str, Any] = field(default_factory=dict)
     _prepared: list[Deck | None] = field(default_factory=list, repr=False)
 

@@ -135,7 +135,7 @@ def _network(subject: Subject, found: ResultLayers | None, level: int) -> Materi
     classes = tuple(described.get("classes", ())) if isinstance(described, dict) else ()
     return Material(
         subject.image.plane(index), levels[depth], maps, levels, depth, doubt, model, f"nuclei found, depth {depth}",
-        classes if len(classes) > 1 else (),
+        classes if len(classes) > 1 else (), results.computed(index),
     )  # fmt: skip
 
 

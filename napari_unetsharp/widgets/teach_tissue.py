@@ -136,9 +136,10 @@ class Tissue(QObject):
             self._worker.quit()
         self.suspend()
         viewer = self._viewer()
-        for layer in self.layers.values():
-            if viewer is not None:
-                remove_layer(viewer, layer)
+        if viewer is not None and self.layers:
+            with viewer.layers.batched_update():  # napari collects garbage once per batch, else once per layer
+                for layer in self.layers.values():
+                    remove_layer(viewer, layer)
         self.layers.clear()
 
     def _hide_others(self) -> None:

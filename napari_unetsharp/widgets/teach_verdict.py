@@ -87,6 +87,25 @@ class VerdictPanel(QWidget):
             made.setEnabled(not on)
 
 
+class LeftoverPanel(QWidget):
+    """Offers what a window that was closed had learned."""
+
+    def __init__(self, look: Callable[[], None], remove: Callable[[], None]) -> None:
+        super().__init__()
+        words = QLabel("A window that was closed while it learned left a model behind.")
+        words.setWordWrap(True)
+        row = QHBoxLayout()
+        self.look = button("Look at it", "See its verdict; keep or discard it", look)
+        self.remove = button("Remove", "Forget it", remove)
+        row.addWidget(self.look)
+        row.addWidget(self.remove)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(words)
+        layout.addLayout(row)
+        self.hide()
+
+
 def _gains(verdict: dict[str, Any]) -> str:
     """The advice, and how sure it is."""
     advice = ". ".join(str(verdict["words"]).split(". ")[:1]).rstrip(".") + "."

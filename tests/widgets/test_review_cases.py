@@ -94,6 +94,27 @@ def test_a_new_run_touches_only_what_nobody_looked_at(hands):
         np.testing.assert_array_equal(np.sort(queue.deck.ids[queue.deck.ids > 0]), proposed[proposed > 0])
 
 
+def test_a_run_of_a_part_says_nothing_of_the_rest(hands):
+    before = hands.review.labels.copy()
+    results = hands.dock.find.found.results
+    half = before.shape[1] // 2
+    for what, computed in (("a rectangle", np.s_[:, :half]), ("a corner is missing", np.s_[: half // 2, :half])):
+        hands.press(hands.dock.buttons["Find"])
+        results._computed[()][...] = False
+        results._computed[()][:, : half // 2] = True
+        results._computed[()][computed] = True
+        results.labels[4][...] = 0
+        for layer in hands.dock.find.found.layers.values():
+            layer.metadata["unetsharp"]["sha256"] = what
+        results.labels[4][2:30, 2:30] = 1
+        hands.press(hands.dock.buttons["Review"])
+        assert hands.session is not None, hands.stage.message.text()
+        beyond = [id_ for id_ in np.unique(before[:, half:]) if id_]
+        np.testing.assert_array_equal(np.isin(hands.review.labels, beyond), np.isin(before, beyond))
+        left = set(np.unique(hands.review.labels[:, : half - 40])) - set(beyond)
+        assert len(left) <= 2, what
+
+
 def test_a_labels_layer_or_a_mask_file_is_a_start(make_napari_viewer, qtbot, field, tmp_path, monkeypatch):
     from review_window import Hands
 

@@ -24,7 +24,7 @@ from napari_unetsharp.nuclei.review import Review
 from napari_unetsharp.nuclei.states import Nucleus, State
 from napari_unetsharp.training.reviewed_sample import ReviewedSample
 from napari_unetsharp.training.speeds import Speed
-from napari_unetsharp.training.teacher import teaching_folder
+from napari_unetsharp.training.teacher import CANDIDATE, teaching_folder
 from napari_unetsharp.training.versions import chosen, models_folder
 from napari_unetsharp.widgets.dock import open_dock
 from napari_unetsharp.widgets.teach_samples import Entry, thumbnail, weigh
@@ -232,7 +232,16 @@ def test_stop_keeps_the_best_and_discard_leaves_nothing(teach, qtbot, tmp_path):
     assert not models_folder().exists()
     assert [layer.name for layer in viewer.layers] == ["open", "mask"]
     assert viewer.layers["mask"].visible
-    qtbot.waitUntil(lambda: not teach.reader.running, timeout=PATIENCE)
+    qtbot.waitUntil(teach.button.isEnabled, timeout=PATIENCE)
+    click(qtbot, teach.button)
+    qtbot.waitUntil(lambda: teach.teaching, timeout=PATIENCE)
+    psutil.Process(teach._holder[0].pid).kill()
+    qtbot.waitUntil(lambda: teach.message.is_problem, timeout=PATIENCE)
+    assert "signal 9" in teach.message.text()
+    assert teach.button.text() == "Teach"
+    assert teach.setup.isVisible()
+    teach.setup.speeds.stop()
+    assert not list(teaching_folder().iterdir())
 
 
 def test_a_sample_that_says_what_it_is(tmp_path):
@@ -258,3 +267,20 @@ def check_the_speeds(qtbot, teach):
     click(qtbot, dock_of(teach).buttons["Teach"])
     assert not speeds.measuring, "known already"
     qtbot.waitUntil(lambda: teach.reader.weighed is not None and not teach.reader.running, timeout=PATIENCE)
+
+
+def test_what_a_closed_window_had_learned_is_offered(teach, qtbot, dim):
+    left = teaching_folder() / "left"
+    left.mkdir(parents=True)
+    checkpoint = load_checkpoint(dim)
+    Checkpoint(checkpoint.network, CheckpointMetadata("dim", crop=32, parent="0" * 64)).save(left / CANDIDATE)
+    enter(qtbot, teach)
+    assert teach.left.isVisible()
+    click(qtbot, teach.left.look)
+    assert teach.candidate == left / CANDIDATE
+    assert "not measured" in teach.verdict.headline.text().lower()
+    qtbot.waitUntil(lambda: not teach.tissue.running, timeout=PATIENCE)
+    click(qtbot, teach.verdict.discard)
+    teach.setup.speeds.stop()
+    assert not list(teaching_folder().iterdir())
+    qtbot.waitUntil(lambda: not teach.reader.running, timeout=PATIENCE)
