@@ -22,7 +22,7 @@ OrientationsOption = Annotated[int, typer.Option(help="Average 1, 2, 4 or 8 mirr
 AccurateOption = Annotated[bool, typer.Option("--accurate", help="Average all branches (slower than one).")]
 GuidedOption = Annotated[bool, typer.Option("--guided", help="Clear regions where the guided modules see no nuclei.")]
 PrecisionOption = Annotated[
-    str, typer.Option(help="float32, half (bfloat16 on a CPU, else float16), or auto: half where a CPU is built for it.")
+    str, typer.Option(help="float32, half (bfloat16 on a CPU, else float16), or auto: half if the CPU has it.")
 ]
 
 Show = Callable[[str, float, float], None]

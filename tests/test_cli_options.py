@@ -82,7 +82,9 @@ def test_the_size_is_estimated_or_given(unetsharp, model, picture, tmp_path):
     assert entry(said)["nuclei"] == {"L4": 3}
 
 
-@pytest.mark.parametrize("options", [("--orientations", 8), ("--accurate",), ("--accurate", "--level", 2), ("--precision", "auto")])
+@pytest.mark.parametrize(
+    "options", [("--orientations", 8), ("--accurate",), ("--accurate", "--level", 2), ("--precision", "auto")]
+)
 def test_averages_of_a_perfect_network_find_the_same(options, unetsharp, model, picture, tmp_path):
     code, said, _ = unetsharp("segment", picture, "-o", tmp_path / "out", "-c", model, "--json", *options)
     assert code == 0
