@@ -38,8 +38,10 @@ class Brush:
         review, corrected = self.session.review, self.canvas.corrected
         self.id = review.next_id if new or self.session.current not in review.boxes else self.session.current
         self._since = review.course.number
-        self._before = self.canvas.viewer.layers.selection.active
-        self.canvas.viewer.layers.selection.active = corrected
+        viewer = self.canvas.viewer
+        viewer.canvas.overlays._brush_circle.box = False  # napari 0.9 leaves it on the canvas as a small dark square
+        self._before = viewer.layers.selection.active
+        viewer.layers.selection.active = corrected
         corrected.visible = True
         corrected.selected_label = self.id
         corrected.brush_size = max(3, round(self.session.material.diameter / 4))
