@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_unetsharp.images.image import Image
 from napari_unetsharp.widgets.quiet import button
+from napari_unetsharp.widgets.source import image_from_layer
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,13 @@ class MaskOffer(QWidget):
         self._mask = mask
         layer, name = self._layer(), Path(mask.path).name
         nuclei = len(np.unique(mask.labels.pixels)) - 1
-        fits = layer is not None and _sides(layer) == mask.labels.plane_shape
+        sides = None if layer is None else image_from_layer(layer).plane_shape
+        fits = sides == mask.labels.plane_shape
         text = f"{name} looks like a mask of {nuclei:,} nuclei."
-        if layer is None:
+        if layer is None or sides is None:
             text += " Open its image first to start a review from it."
         elif not fits:
-            (height, width), (rows, columns) = mask.labels.plane_shape, _sides(layer)
+            (height, width), (rows, columns) = mask.labels.plane_shape, sides
             text += f" It has {width} x {height} px and {layer.name} {columns} x {rows} px, so it isn't a mask of that."
         else:
             text += f" It fits {layer.name}."
@@ -111,9 +113,3 @@ class MaskOffer(QWidget):
     def _picture(self) -> None:
         if (mask := self._take()) is not None:
             self.picture.emit(mask)
-
-
-def _sides(layer: ImageLayer) -> tuple[int, int]:
-    shape = layer.data[0].shape if layer.multiscale else layer.data.shape
-    rows, columns = shape[-3:-1] if layer.rgb else shape[-2:]
-    return int(rows), int(columns)

@@ -107,6 +107,7 @@ class ReviewStart(QWidget):
         """
         if self._subject is None:
             return
+        self.wished_mask = ""  # what is on disk was chosen instead
         folder, identity = self._subject.folder, self._subject.identity
         network = next((material for material in self._points.values() if material.level), None)
         opening = partial(Review.open, folder, identity, take_over=take_over, salvage=salvage)

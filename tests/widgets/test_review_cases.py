@@ -342,5 +342,13 @@ def test_a_mask_that_is_opened_is_offered_as_a_start(make_napari_viewer, qtbot, 
     assert dock.review.close_review()
     hands.press(dock.buttons["Find"])
     dock.find.open_image(str(tmp_path / "mask.tif"))
+    hands.press(offer.review_button)
+    hands.press(dock.review.start_panel.go_on_button)  # the review of before, not the mask
+    gone_on = hands.session
+    hands.press(dock.buttons["Review"])  # once more: nothing is started anew
+    assert hands.session is gone_on is not None
+    assert dock.review.close_review()
+    hands.press(dock.buttons["Find"])
+    dock.find.open_image(str(tmp_path / "mask.tif"))
     hands.press(offer.picture_button)
     np.testing.assert_array_equal(dock.find.layer.data, field[1])
