@@ -37,10 +37,11 @@ def _line(row: dict[str, Any], before: dict[str, Any] | None) -> str:
     here, there = (row["measured"][name] for name in ("other fields", "DSB validation"))
     old = (None, None) if before is None else (before["other fields"], before["DSB validation"])
     cells = [_cell(here, old[0], name) for name in ("pq", "aji", "f1_50", "dice")] + [_cell(there, old[1], "pq")]
-    other = ", ".join(f"{key} {value}" for key, value in row.items() if key not in _KNOWN)
+    other = ", ".join(f"{key} {value}" for key, value in others(row).items())
+    reviewed = row.get("reviewed", {})
     words = [
-        row["checkpoint"][:8], row["level"], row["seed"], row["nuclei"],
-        _true(row.get("reviewed", {})), row.get("reviewed", {}).get("corrections", ""),
+        row["checkpoint"][:8], row["level"], row["seed"],
+        _true(reviewed) + reviewed["rejected"] if reviewed else 0, _true(reviewed), reviewed.get("corrections", ""),
         row.get("speed", ""), row.get("order", ""),
         {True: "yes", False: "no"}.get(row.get("protection"), ""), other, *cells, row.get("seconds", ""),
         f"{row['device']}, {row['threads']} ({row['load']:.1f})", row.get("verdict", {}).get("decision", "before"),
@@ -48,9 +49,14 @@ def _line(row: dict[str, Any], before: dict[str, Any] | None) -> str:
     return f"| {' | '.join(map(str, words))} |"
 
 
-def _true(reviewed: dict[str, int]) -> int | str:
+def others(row: dict[str, Any]) -> dict[str, Any]:
+    """Settings that differ from the defaults."""
+    return {key: value for key, value in row.items() if key not in _KNOWN}
+
+
+def _true(reviewed: dict[str, int]) -> int:
     """Answers that left a nucleus: the others declared a proposal none."""
-    return sum(reviewed[name] for name in ("accepted", "redrawn", "added")) if reviewed else ""
+    return sum(reviewed.get(name, 0) for name in ("accepted", "redrawn", "added"))
 
 
 def _cell(now: dict[str, Any], before: dict[str, Any] | None, name: str) -> str:

@@ -44,6 +44,11 @@ class Reviewed:
     rejected: int = 0
 
     @property
+    def true(self) -> int:
+        """Nuclei that are ones."""
+        return self.accepted + self.redrawn + self.added
+
+    @property
     def corrections(self) -> int:
         """Answers that changed something."""
         return self.redrawn + self.added + self.rejected
@@ -68,9 +73,9 @@ def order_of(deck: Deck, order: str, seed: int) -> list[int]:
 
 def review(
     name: str, pixels: NDArray[Any], truth: NDArray[np.int32], deck: Deck, labels: NDArray[np.int32],
-    order: list[int], count: int,
+    order: list[int], count: int, only_true: bool = False,
 ) -> Reviewed:  # fmt: skip
-    """Answer cards until so many nuclei are reviewed (accepted, redrawn, added, or declared none)."""
+    """Answer cards until so many are reviewed: accepted, redrawn, added, and unless `only_true` declared none."""
     corrected, rejected = labels.copy(), np.zeros_like(labels)
     states: dict[int, Nucleus] = {}
     answered: set[int] = set()
@@ -78,7 +83,7 @@ def review(
     told = Reviewed(ReviewedSample(name, pixels, labels, labels > 0))
     free = int(labels.max()) + 1
     for index in order:
-        if len(states) >= count:
+        if (told.true if only_true else len(states)) >= count:
             break
         id_ = int(deck.ids[index])
         mask = labels == id_ if id_ else _mask_of(deck, index, labels.shape)

@@ -18,7 +18,7 @@ from napari_unetsharp.errors import SettingsError, TrainingError
 from napari_unetsharp.terminal import CheckpointOption, DeviceOption, JsonOption, progress_bar
 
 if TYPE_CHECKING:
-    from napari_unetsharp.training.fine_tune import Finished, Report
+    from napari_unetsharp.training.fine_tune import Finished, Report, Tuned, Untuned
     from napari_unetsharp.training.tune_settings import TuneSettings
 
 
@@ -131,7 +131,7 @@ def _followed(reports: Any, quiet: bool) -> Finished:
 
 
 def _show(report: Report, show: Any, quiet: bool) -> None:
-    from napari_unetsharp.training.fine_tune import Phase, SamplesRead, Tuned
+    from napari_unetsharp.training.fine_tune import Phase, SamplesRead, Tuned, Untuned
     from napari_unetsharp.training.loop import StepReport
 
     if isinstance(report, StepReport):
@@ -145,11 +145,19 @@ def _show(report: Report, show: Any, quiet: bool) -> None:
         split = report.split
         nuclei = sum(len(sample.nuclei) for sample in split.everything)
         typer.echo(f"{nuclei} reviewed nuclei in {len(split.everything)} part(s); {split.words}")
+    elif isinstance(report, Untuned):
+        typer.echo(f"before · {_found(report)}")
     elif isinstance(report, Tuned):
-        node = list(report.aside)[-1]
-        here, check = report.aside[node].quality(), report.check[node].quality()
         typer.echo(
-            f"epoch {report.epoch}/{report.epochs} · loss {report.branches['all']:.3f} · {here.found} of {here.nuclei} "
-            f"found, {here.false} false · check images {check.found} of {check.nuclei}, {check.false} false"
+            f"epoch {report.epoch}/{report.epochs} · loss {report.branches['all']:.3f} · {_found(report)}"
             f"{' · best' if report.best else ''}"
         )
+
+
+def _found(report: Tuned | Untuned) -> str:
+    node = list(report.aside)[-1]
+    here, check = report.aside[node].quality(), report.check[node].quality()
+    return (
+        f"{here.found} of {here.nuclei} found, {here.false} false · check images {check.found} of {check.nuclei}, "
+        f"{check.false} false"
+    )

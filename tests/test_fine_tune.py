@@ -20,7 +20,7 @@ from napari_unetsharp.training.protection import NO_PROTECTION, Protection, blen
 from napari_unetsharp.training.reviewed_crops import CropSettings
 from napari_unetsharp.training.reviewed_sample import ReviewedSample
 from napari_unetsharp.training.sample_sources import Source
-from napari_unetsharp.training.speeds import Speed, measured_cost
+from napari_unetsharp.training.speeds import Speed, measured_cost, seconds_of_tests
 from napari_unetsharp.training.tune_settings import TuneSettings
 
 CROPS = CropSettings(batch=4, crop=32, old=0.25, look=0.0)
@@ -190,6 +190,8 @@ def test_costs_are_those_of_what_learns(parent):
     assert (heads.level, sub.level, whole.level) == (2, 2, 4)
     assert heads.bytes < sub.bytes < whole.bytes
     assert all(cost.seconds == pytest.approx(10 * cost.seconds_per_step) for cost in costs)
+    assert all(cost.seconds_per_mpx > 0 for cost in costs)
+    assert seconds_of_tests(2.0, epochs=3, blends=2, learned=0.5, tested=0.25) == 2 * (6 * 0.25 + 2 * 0.5)
 
 
 # How it ends ---------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 
@@ -17,7 +18,10 @@ from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid  # noqa: E402
 
 from napari_unetsharp.errors import ImageError  # noqa: E402
+from napari_unetsharp.images.files import read_image  # noqa: E402
+from napari_unetsharp.nuclei.identity import identify  # noqa: E402
 from napari_unetsharp.widgets.reader import get_reader  # noqa: E402
+from napari_unetsharp.widgets.review_source import subject_of  # noqa: E402
 from napari_unetsharp.widgets.sample_data import drawn_fluorescence, immunohistochemistry  # noqa: E402
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "formats" / "dicom"
@@ -145,3 +149,13 @@ def test_drawn_sample_hides_its_truth_below_the_same_pixels():
     assert image.data.shape == labels.data.shape
     assert (image.visible, labels.visible) == (True, False)
     assert labels.name == "drawn nuclei (truth)"
+
+
+def test_a_transparent_picture_is_the_same_from_napari_and_from_its_file(tmp_path):
+    """Else a review of the layer would be refused for its own file."""
+    pixels = np.random.default_rng(1).integers(0, 255, (24, 30, 4)).astype(np.uint8)
+    imageio.imwrite(tmp_path / "a.png", pixels)
+    viewer, file = ViewerModel(), read_image(tmp_path / "a.png")
+    subject = subject_of(viewer, viewer.add_image(pixels, rgb=True, name="a"))
+    assert subject.identity.pixels == identify(file.pixels, file.axes).pixels
+    np.testing.assert_array_equal(subject.image.pixels, pixels[..., :3])

@@ -16,7 +16,7 @@ from napari_unetsharp.nuclei.identity import identify
 from napari_unetsharp.nuclei.pixels import Box
 from napari_unetsharp.nuclei.review import Review
 from napari_unetsharp.nuclei.review_folder import save_review
-from napari_unetsharp.training.kept_aside import FEWEST, GAP, split
+from napari_unetsharp.training.kept_aside import FEWEST, GAP, SIDES, split
 from napari_unetsharp.training.reviewed_sample import ReviewedSample, what_is_missing
 from napari_unetsharp.training.sample_sources import Source, find_sources, read_all
 
@@ -175,6 +175,17 @@ def test_a_quarter_of_a_single_image_with_a_gap():
     )
     assert apart > GAP / 2, "no neighbours"
     assert "kept aside" in parts.words
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_person_chooses_the_quarter(side):
+    parts = split([reviewed(side=256)], quarter=side)
+    (train,), (aside,) = parts.training, parts.aside
+    axis, last = int(side in {"left", "right"}), side in {"right", "bottom"}
+    places = [np.nonzero(part.reviewed)[axis] for part in (train, aside)]
+    assert places[0].max() < places[1].min() if last else places[1].max() < places[0].min()
+    assert parts.divided == side
+    assert f"the {side} quarter" in parts.words
 
 
 def test_whole_images_are_kept_aside_by_group_and_by_wish():

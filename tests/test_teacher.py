@@ -86,7 +86,7 @@ def test_stop_ends_it_within_two_seconds_with_the_best_epoch(order, tmp_path):
     assert last["verdict"]["decision"]
     assert last["candidate"] == str(tmp_path / "work" / CANDIDATE)
     kinds = [report["report"] for report in heard]
-    assert kinds[:4] == ["phase", "samples", "phase", "phase"]
+    assert kinds[:5] == ["phase", "samples", "phase", "before", "phase"]
     step, epoch = (next(report for report in heard if report["report"] == kind) for kind in ("step", "epoch"))
     assert (step["epochs"], step["steps"], set(step["losses"])) == (100_000, 3, {"x01"})
     assert set(epoch["aside"]["x01"]) == {"nuclei", "found", "missed", "false", "fit", "outlines", "score"}

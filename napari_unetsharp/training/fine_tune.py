@@ -33,12 +33,15 @@ from napari_unetsharp.training.tune_reports import (
     Report,
     SamplesRead,
     Tuned,
+    Untuned,
     parts_told,
 )
 from napari_unetsharp.training.tune_settings import TuneSettings
 from napari_unetsharp.training.verdict import Verdict
 
-__all__ = ["CANDIDATE", "PREVIEW", "Finished", "Phase", "Report", "SamplesRead", "StepReport", "Tuned", "fine_tune"]
+__all__ = [
+    "CANDIDATE", "PREVIEW", "Finished", "Phase", "Report", "SamplesRead", "StepReport", "Tuned", "Untuned", "fine_tune",
+]  # fmt: skip
 
 _WILD = 4.0
 """A loss that is so many times the smallest so far, and above it in `_IN_A_ROW` steps, diverges."""
@@ -95,7 +98,7 @@ class _Tuning:
         missing = what_is_missing(samples)
         if missing:
             raise DatasetError(missing)
-        self.samples = split(samples, settings.seed)
+        self.samples = split(samples, settings.seed, settings.quarter)
         missing = what_is_missing(self.samples.training)
         if missing:
             raise DatasetError(f"too much is kept aside: of what is left to learn from, {missing}")
@@ -105,6 +108,7 @@ class _Tuning:
         self._prepare(old_examples(channels, folders, settings.seed, settings.drawn_old), check)
         yield Phase("measuring", "Measuring the model as it is")
         self.gate.measure_parent(Checkpoint(self.before.eval(), self.parent.metadata))
+        yield Untuned(*map(pooled, self.gate.untuned))
         yield Phase("training", "Learning")
         yield from self._epochs()
         candidate = self.folder / CANDIDATE

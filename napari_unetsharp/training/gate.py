@@ -61,6 +61,11 @@ class Gate:
         if self.samples.aside:
             self._parent_train = self._tallies(parent, self.samples.training)
 
+    @property
+    def untuned(self) -> tuple[Levels, Levels]:
+        """How the model did before, here and on the check images."""
+        return self._parent.here, self._parent.check
+
     def measure(self, checkpoint: Checkpoint) -> tuple[Measured, float]:
         """Measure an epoch.
 

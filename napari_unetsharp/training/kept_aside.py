@@ -15,6 +15,8 @@ SHARE = 0.25
 """Of the reviewed nuclei."""
 FEWEST = 8
 """With fewer reviewed nuclei all of them are needed to learn from."""
+SIDES = ("left", "right", "top", "bottom")
+"""Of an image, for a person who wants another quarter kept aside than the one that was chosen."""
 GAP = 16
 """Pixels, at least, between what teaches and what tests; a nucleus across it belongs to neither."""
 
@@ -29,11 +31,14 @@ class Split:
         A single image that was divided is in both, with other pixels reviewed.
     words : str
         What was kept aside and why, one sentence.
+    divided : str
+        Side of the single image that was divided; empty where whole images, or nothing, are kept aside.
     """
 
     training: list[ReviewedSample]
     aside: list[ReviewedSample]
     words: str
+    divided: str = ""
 
     @property
     def everything(self) -> list[ReviewedSample]:
@@ -41,7 +46,7 @@ class Split:
         return [*self.training, *self.aside]
 
 
-def split(samples: list[ReviewedSample], seed: int = 0) -> Split:
+def split(samples: list[ReviewedSample], seed: int = 0, quarter: str = "") -> Split:
     """Keep a part aside, as the samples say themselves or automatically.
 
     Parameters
@@ -49,6 +54,8 @@ def split(samples: list[ReviewedSample], seed: int = 0) -> Split:
     samples : list of ReviewedSample
         Where one of them says ``"aside"`` nothing is chosen automatically, and the others are learned from.
     seed : int
+    quarter : str, optional
+        Side of a single image that is kept aside, of `SIDES`; by default the one that loses the fewest nuclei.
 
     Returns
     -------
@@ -69,7 +76,7 @@ def split(samples: list[ReviewedSample], seed: int = 0) -> Split:
         names = _groups_aside(samples, sorted({sample.group or sample.name for sample in free}), seed)
         if names:
             return _by_group(samples, names)
-    return _of_largest(samples, free)
+    return _of_largest(samples, free, (quarter,) if quarter else SIDES)
 
 
 def _groups_aside(samples: list[ReviewedSample], groups: list[str], seed: int) -> set[str]:
@@ -98,37 +105,38 @@ def _by_group(samples: list[ReviewedSample], names: set[str]) -> Split:
     return Split([replace(sample, part="train") for sample in rest], aside, shown)
 
 
-def _of_largest(samples: list[ReviewedSample], free: list[ReviewedSample]) -> Split:
+def _of_largest(samples: list[ReviewedSample], free: list[ReviewedSample], sides: tuple[str, ...]) -> Split:
     """A quarter of the image with the most reviewed nuclei."""
     largest = max(free, key=lambda sample: len(sample.nuclei))
     rest = [replace(sample, part="train") for sample in samples if sample is not largest]
-    divided = _divided(largest)
+    divided = _divided(largest, sides)
     if divided is None:
         why = "the reviewed nuclei lie too close together"
         return Split([*rest, replace(largest, part="train")], [], f"nothing is kept aside for testing: {why}")
-    train, aside = divided
-    return Split(
-        [*rest, train], [aside], f"a quarter of {largest.name} with {_counted([aside])} kept aside for testing"
-    )
+    train, aside, side = divided
+    words = f"the {side} quarter of {largest.name} with {_counted([aside])} kept aside for testing"
+    return Split([*rest, train], [aside], words, side)
 
 
-def _divided(sample: ReviewedSample) -> tuple[ReviewedSample, ReviewedSample] | None:
-    """Cut at one side; of the four the one that leaves about a quarter aside and loses the fewest nuclei."""
+def _divided(
+    sample: ReviewedSample, sides: tuple[str, ...]
+) -> tuple[ReviewedSample, ReviewedSample, str] | None:  # fmt: skip
+    """Cut at one of the sides: the one that leaves about a quarter aside and loses the fewest nuclei."""
     centres = np.array(ndimage.center_of_mass(np.ones(sample.labels.shape), sample.labels, sample.nuclei))
     gap = max(GAP, round(sample.diameter or 0))
-    best: tuple[ReviewedSample, ReviewedSample] | None = None
+    best: tuple[ReviewedSample, ReviewedSample, str] | None = None
     best_score = np.inf
-    for axis in (0, 1):
-        for last in (False, True):
-            cut = float(np.quantile(centres[:, axis], 1 - SHARE if last else SHARE))
-            inside, outside = _sides(sample.labels.shape, axis, cut, gap, last)
-            parts = sample.only(outside, "train"), sample.only(inside, "aside")
-            kept = [len(part.nuclei) for part in parts]
-            if min(kept) < 1:
-                continue
-            score = abs(kept[1] - SHARE * sum(kept)) + len(sample.nuclei) - sum(kept)
-            if score < best_score:
-                best, best_score = parts, score
+    for side in sides:
+        axis, last = int(side in {"left", "right"}), side in {"right", "bottom"}
+        cut = float(np.quantile(centres[:, axis], 1 - SHARE if last else SHARE))
+        inside, outside = _sides(sample.labels.shape, axis, cut, gap, last)
+        train, aside = sample.only(outside, "train"), sample.only(inside, "aside")
+        kept = [len(part.nuclei) for part in (train, aside)]
+        if min(kept) < 1:
+            continue
+        score = abs(kept[1] - SHARE * sum(kept)) + len(sample.nuclei) - sum(kept)
+        if score < best_score:
+            best, best_score = (train, aside, side), score
     return best
 
 

@@ -33,7 +33,7 @@ def vary_look(
     """
     if target is not None and _is_brightfield(pixels) and rng.random() < 0.5:
         pixels = stain_clouds(pixels, target, rng)
-    elif target is not None and _is_fluorescence(pixels) and rng.random() < 0.15:
+    elif target is not None and _is_fluorescence(pixels) and rng.random() < 0.3:
         pixels = stain_clouds(as_stain(pixels, rng), target, rng)
     if rng.random() < 0.1:
         pixels = 1 - pixels
@@ -70,6 +70,8 @@ def as_stain(pixels: NDArray[np.float32], rng: np.random.Generator) -> NDArray[n
     """
     light = np.clip(pixels.mean(-1), 0, 1)
     amount = light ** rng.uniform(0.4, 0.9) * rng.uniform(0.5, 1.4)
+    chromatin = 1 + rng.uniform(0, 0.45) * _noise(light.shape, float(rng.uniform(0.8, 2.5)), rng)
+    amount = amount * np.clip(chromatin, 0.2, 2)
     stain = rgb_from_hed[0] * rng.uniform(0.8, 1.2, 3)
     glass = rng.uniform(0.8, 1.0) * rng.uniform(0.92, 1.0, 3)
     return np.asarray(glass * np.exp(-amount[..., None] * np.clip(stain, 0, None) * np.log(10) * 0.8), np.float32)

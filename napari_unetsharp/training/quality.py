@@ -180,3 +180,11 @@ def looked_at(sample: ReviewedSample, margin: int = 16) -> Region:
         first, last = max(0, int(places[0]) - margin), min(length, int(places[-1]) + 1 + margin)
         spans.append((first, last - first))
     return Region(spans[0][0], spans[1][0], spans[0][1], spans[1][1])
+
+
+def megapixels(sample: ReviewedSample) -> float:
+    """How much of a sample the model is run on to measure it, at the image's own scale; 0 where nobody looked."""
+    if not sample.reviewed.any():
+        return 0.0
+    region = looked_at(sample)
+    return region.height * region.width / 1e6

@@ -1,7 +1,8 @@
 """Orders and reports of the teaching process, as JSON can hold them.
 
 Every report has ``report``, one of: ``phase`` (phase, words), ``samples`` (parts, words), ``cost`` (of one speed),
-``step``, ``epoch``, ``finished`` (candidate, verdict, stopped), ``image`` (path, doubt) and ``error`` (kind, words).
+``before`` (how the model does untouched), ``step``, ``epoch``, ``finished`` (candidate, verdict, stopped), ``image``
+(path, doubt) and ``error`` (kind, words).
 """
 
 from __future__ import annotations
@@ -85,12 +86,13 @@ def as_report(report: Any, settings: TuneSettings) -> Report:
             "losses": {name: _number(value) for name, value in report.branches.items()},
             "seconds_left": _number(report.seconds_left),
         }  # fmt: skip
+    if isinstance(report, tuning.Untuned):
+        return {"report": "before", "aside": _qualities(report.aside), "check": _qualities(report.check)}
     if isinstance(report, tuning.Tuned):
         return {
             "report": "epoch", "epoch": report.epoch, "epochs": report.epochs, "best": report.best,
             "losses": {name: _number(value) for name, value in report.branches.items()},
-            "aside": {node: tally.quality().as_dict() for node, tally in report.aside.items()},
-            "check": {node: tally.quality().as_dict() for node, tally in report.check.items()},
+            "aside": _qualities(report.aside), "check": _qualities(report.check),
             "preview": str(report.preview), "seconds_left": _number(report.seconds_left),
         }  # fmt: skip
     verdict = None if report.verdict is None else report.verdict.as_dict()
@@ -147,6 +149,10 @@ def _images(settings: TuneSettings, images: list[Path], stop: Callable[[], bool]
         except UNetSharpError as error:  # one that can't be read is no reason to stop
             yield {"report": "image", "path": str(path), "doubt": None, "words": str(error)}
     yield {"report": "finished", "candidate": None, "verdict": None, "stopped": "stopped" if stop() else ""}
+
+
+def _qualities(part: dict[str, Any]) -> dict[str, Any]:
+    return {node: tally.quality().as_dict() for node, tally in part.items()}
 
 
 def _number(value: float) -> float | None:

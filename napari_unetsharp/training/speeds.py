@@ -7,15 +7,19 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from napari_unetsharp.errors import SettingsError
+from napari_unetsharp.inference.predictor import Predictor
 from napari_unetsharp.network.checkpoint import Checkpoint
 from napari_unetsharp.network.unet_sharp import UNetSharp
+from napari_unetsharp.nuclei.instances import LabelSettings, label_nuclei
 from napari_unetsharp.training.losses import hybrid_loss
 from napari_unetsharp.training.start import begin_with
 
+_TEST_SIDE = 256
 _SLOTS = 4
 """Numbers of 4 bytes per weight that learns: itself, its gradient, and two averages of Adam."""
 
@@ -108,7 +112,9 @@ class Cost:
         That learn, and in all.
     seconds_per_step : float
     seconds : float
-        For all steps; checks in between not counted.
+        For all steps; the tests in between come on top, see `seconds_of_tests`.
+    seconds_per_mpx : float
+        Of a test: a pass of the network over a megapixel, with the nuclei of each depth.
     bytes : int
         Memory for weights, gradients, averages and kept maps.
     """
@@ -119,6 +125,7 @@ class Cost:
     all_weights: int
     seconds_per_step: float
     seconds: float
+    seconds_per_mpx: float
     bytes: int
 
     def as_dict(self) -> dict[str, Any]:
@@ -126,10 +133,27 @@ class Cost:
         return asdict(self)
 
 
+def seconds_of_tests(seconds_per_mpx: float, epochs: int, blends: int, learned: float, tested: float) -> float:
+    """How long the tests of a fine-tuning take.
+
+    Parameters
+    ----------
+    seconds_per_mpx : float
+        As in `Cost`.
+    epochs, blends : int
+        After each of them the kept-aside nuclei and the check images are looked at, and once before.
+    learned : float
+        Megapixels that are learned from: at the end looked at by the old and the new model.
+    tested : float
+        Megapixels of what is kept aside and of the check images.
+    """
+    return seconds_per_mpx * ((epochs + blends + 1) * tested + 2 * learned)
+
+
 def measured_cost(
     parent: Checkpoint, speed: Speed, level: int | None, device: torch.device, crops: tuple[int, int], steps: int
 ) -> Cost:
-    """Take two steps on noise and tell what all would take.
+    """Take two steps and a test on noise, and tell what all would take.
 
     Parameters
     ----------
@@ -157,7 +181,20 @@ def measured_cost(
             seconds = min(seconds, (time.monotonic() - started) * batch / part)
     count, everything = (sum(weight.numel() for weight in some) for some in (weights, network.parameters()))
     total = 4 * (everything + (_SLOTS - 1) * count) + kept * batch // part
-    return Cost(str(speed), network.config.level, count, everything, seconds, seconds * steps, total)
+    tested = _tested(Checkpoint(network.eval(), parent.metadata), device)
+    return Cost(str(speed), network.config.level, count, everything, seconds, seconds * steps, tested, total)
+
+
+def _tested(checkpoint: Checkpoint, device: torch.device) -> float:
+    """Seconds per megapixel of a pass and its nuclei, on noise."""
+    nodes = tuple(name for name in checkpoint.config.heads if name.startswith("x0"))
+    predictor, noise = Predictor(checkpoint, device.type, branches=nodes), np.random.default_rng(0)
+    pixels = noise.integers(0, 255, (_TEST_SIDE, _TEST_SIDE, checkpoint.config.in_channels), np.uint8)
+    started = time.monotonic()
+    prediction = predictor.predict(pixels, nucleus_size=checkpoint.metadata.nucleus_size or None)
+    for name in nodes:
+        label_nuclei(prediction.full[name], LabelSettings(), prediction.cores.get(name))
+    return (time.monotonic() - started) * 1e6 / _TEST_SIDE**2
 
 
 def _step(network: UNetSharp, weights: list[nn.Parameter], batch: int, side: int, device: torch.device) -> int:

@@ -31,6 +31,14 @@ class SamplesRead:
 
 
 @dataclass(frozen=True)
+class Untuned:
+    """How the model does before anything is learned: `aside` and `check` as in `Tuned`."""
+
+    aside: dict[str, Tally]
+    check: dict[str, Tally]
+
+
+@dataclass(frozen=True)
 class Tuned:
     """After an epoch.
 
@@ -76,7 +84,7 @@ class Finished:
     stopped: str = ""
 
 
-Report = Phase | SamplesRead | StepReport | Tuned | Finished
+Report = Phase | SamplesRead | StepReport | Untuned | Tuned | Finished
 
 
 def parts_told(parts: Split) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from napari_unetsharp.errors import SettingsError
 from napari_unetsharp.images.intensity import NORMALISATIONS
+from napari_unetsharp.training.kept_aside import SIDES
 from napari_unetsharp.training.old_examples import DRAWN_TO_CHECK, DRAWN_TO_TEACH
 from napari_unetsharp.training.protection import Protection
 from napari_unetsharp.training.reviewed_crops import CropSettings
@@ -44,6 +45,8 @@ class TuneSettings:
     crops : CropSettings
     protection : Protection
     seed : int
+    quarter : str
+        Side of a single image that is kept aside for testing, of `kept_aside.SIDES`; empty for the best one.
     device : "auto", "cpu", "cuda" or "mps"
     devices : int
         How many GPUs.
@@ -74,6 +77,7 @@ class TuneSettings:
     crops: CropSettings = field(default_factory=CropSettings)
     protection: Protection = field(default_factory=Protection)
     seed: int = 1
+    quarter: str = ""
     device: str = "auto"
     devices: int = 1
     precision: str = "32-true"
@@ -99,6 +103,8 @@ class TuneSettings:
             raise SettingsError(f"blends lie between 0 and 1; got {self.protection.blends}")
         if not 0 < self.crops.smallest <= self.crops.largest or not 0 <= self.crops.old < 1:
             raise SettingsError("magnifications rise from above 0, and the share of old examples lies in 0..1")
+        if self.quarter and self.quarter not in SIDES:
+            raise SettingsError(f"the quarter that is kept aside is one of {', '.join(SIDES)}, not {self.quarter!r}")
         known = [known.name for known in NORMALISATIONS]
         if self.normalisation and self.normalisation not in known:
             raise SettingsError(f"normalisation {self.normalisation!r} is unknown; choose one of {', '.join(known)}")

@@ -19,7 +19,7 @@ from napari_unetsharp.nuclei.places import SUFFIX
 from napari_unetsharp.nuclei.states import State
 from napari_unetsharp.widgets.find import FindStage
 from napari_unetsharp.widgets.quiet import button
-from napari_unetsharp.widgets.removal import remove_layer
+from napari_unetsharp.widgets.removal import remove_layer, removing_many
 from napari_unetsharp.widgets.review import ReviewStage
 from napari_unetsharp.widgets.review_source import path_of
 
@@ -162,8 +162,11 @@ class CaseBar(QWidget):
             In `cases`.
         """
         viewer = self._viewer()
-        if viewer is None or not self._close_open():
+        if viewer is None:
             return
+        with removing_many(viewer):
+            if not self._close_open():
+                return
         self.place = place
         case = self.cases[place]
         self.find.open_image(str(case.path))

@@ -23,6 +23,12 @@ class Curve(QWidget):
         What goes up, and what goes along.
     colours : mapping of str to str, optional
         By name of the line; further ones are chosen.
+
+    Attributes
+    ----------
+    lines : dict of str to list of (x, y)
+    marks : dict of str to float
+        Height of a dashed line that goes all along, in the colour of the line of that name.
     """
 
     def __init__(self, title: str, across: str, colours: Mapping[str, str] | None = None) -> None:
@@ -30,6 +36,7 @@ class Curve(QWidget):
         self.title, self.across = title, across
         self.colours = dict(colours or {})
         self.lines: dict[str, list[tuple[float, float]]] = {}
+        self.marks: dict[str, float] = {}
         self.setMinimumHeight(112)
         self.setAccessibleName(title)
 
@@ -40,6 +47,7 @@ class Curve(QWidget):
     def clear(self) -> None:
         """No lines."""
         self.lines.clear()
+        self.marks.clear()
         self.update()
 
     def add(self, name: str, x: float, y: float | None) -> None:
@@ -88,6 +96,10 @@ class Curve(QWidget):
         place = painter.fontMetrics().boundingRect(self.title).width() + 14
         for number, (name, line) in enumerate(self.lines.items()):
             colour = QColor(self.colours.get(name, FURTHER[number % len(FURTHER)]))
+            if name in self.marks:
+                height = frame.bottom() - (self.marks[name] - low) / (high - low) * frame.height()
+                painter.setPen(QPen(colour, 1, Qt.PenStyle.DashLine))
+                painter.drawLine(QPointF(frame.left(), height), QPointF(frame.right(), height))
             painter.setPen(QPen(colour, 2))
             drawn = [
                 QPointF(

@@ -14,7 +14,7 @@ from napari_unetsharp import __version__
 from napari_unetsharp.errors import SettingsError
 from napari_unetsharp.inference.results import Index, Results
 from napari_unetsharp.network.grid import BRANCHES, LEVELS
-from napari_unetsharp.widgets.removal import remove_layer
+from napari_unetsharp.widgets.removal import remove_layer, removing_many
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -147,7 +147,7 @@ class ResultLayers:
 
     def remove_all(self) -> None:
         """Take our layers out of the viewer."""
-        with self.viewer.layers.batched_update():  # napari collects garbage once, not for each layer that goes
+        with removing_many(self.viewer):
             for layer in self.layers.values():
                 remove_layer(self.viewer, layer)
         self.layers.clear()

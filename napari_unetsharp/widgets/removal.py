@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from weakref import ref
+from weakref import WeakKeyDictionary, ref
 
 from qtpy.compat import isalive
 
 if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Layer
+
+_DEPTHS: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
 
 def free_in_own_context(viewer: Viewer) -> None:
@@ -44,3 +48,26 @@ def remove_layer(viewer: Viewer, layer: Layer) -> None:
     """
     if layer in viewer.layers:
         viewer.layers.remove(layer)
+
+
+@contextmanager
+def removing_many(viewer: Viewer) -> Iterator[None]:
+    """Let napari clean up once for all layers that are removed within.
+
+    It collects the garbage of the whole program at each removal, and at the end of each of its own batches, also of
+    one inside another; this takes a fifth of a second and more.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    """
+    depth = _DEPTHS.get(viewer, 0)
+    _DEPTHS[viewer] = depth + 1
+    if not depth:
+        viewer.layers.events.begin_batch()
+    try:
+        yield
+    finally:
+        _DEPTHS[viewer] = depth
+        if not depth:
+            viewer.layers.events.end_batch()

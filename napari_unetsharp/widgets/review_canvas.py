@@ -17,7 +17,7 @@ from napari_unetsharp.nuclei.pixels import NOWHERE, Box
 from napari_unetsharp.nuclei.states import State
 from napari_unetsharp.widgets.layers import CORRECTED, KEY
 from napari_unetsharp.widgets.outline import CURRENT, Overlay, smooth_outlines
-from napari_unetsharp.widgets.removal import remove_layer
+from napari_unetsharp.widgets.removal import remove_layer, removing_many
 from napari_unetsharp.widgets.review_session import ReviewSession
 from napari_unetsharp.widgets.review_source import Subject
 from napari_unetsharp.widgets.state_layer import StatePicture, put_box, state_colours
@@ -112,7 +112,7 @@ class ReviewCanvas:
         """Take everything away and show again what was hidden."""
         self.viewer.layers.selection.events.active.disconnect(self._active_changed)
         self.overlay.remove()
-        with self.viewer.layers.batched_update():
+        with removing_many(self.viewer):
             for layer in (self.states, self.corrected):
                 remove_layer(self.viewer, layer)
         for layer in self._hidden:

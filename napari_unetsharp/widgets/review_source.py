@@ -22,7 +22,7 @@ from napari_unetsharp.nuclei.label_files import masks_beside, read_labels
 from napari_unetsharp.nuclei.places import review_folder
 from napari_unetsharp.widgets.layers import KEY, ResultLayers
 from napari_unetsharp.widgets.review_material import Material
-from napari_unetsharp.widgets.source import PATH, image_from_layer, plane_on_screen
+from napari_unetsharp.widgets.source import PATH, image_from_layer, opaque, plane_on_screen
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -85,7 +85,7 @@ def subject_of(viewer: Viewer, layer: ImageLayer | None) -> Subject:
     if layer is None:
         raise ImageError("no image is open: press 1 Find, then Open…, or drop a picture on the window")
     image, index = image_from_layer(layer), plane_on_screen(viewer, layer)
-    levels = list(layer.data) if layer.multiscale else layer.data
+    levels = [opaque(layer, level) for level in layer.data] if layer.multiscale else opaque(layer, layer.data)
     identity = identify(levels, image.axes)
     return Subject(layer, image, index, identity, review_folder(path_of(layer), identity, index))
 

@@ -39,10 +39,15 @@ def image_from_layer(layer: ImageLayer) -> Image:
         axes += "C"
     scale = tuple(float(step) for step in layer.scale)
     units = tuple(str(unit) for unit in layer.units)
-    image = Image(pixels, axes, scale, units, layer.name, list(layer.metadata.get(NOTES, [])))
+    image = Image(opaque(layer, pixels), axes, scale, units, layer.name, list(layer.metadata.get(NOTES, [])))
     if layer.rgb and pixels.shape[-1] == 4:
         image.notes.append("The fourth channel (transparency) was left out.")
     return image
+
+
+def opaque(layer: ImageLayer, pixels: Any) -> Any:
+    """Pixels of a layer without transparency, as our own reader gives those of its file."""
+    return pixels[..., :3] if layer.rgb and pixels.shape[-1] == 4 else pixels
 
 
 def add_image_layer(viewer: Viewer, image: Image) -> ImageLayer:

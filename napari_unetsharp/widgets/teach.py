@@ -80,6 +80,7 @@ class TeachStage(Judging):
     def _connect(self) -> None:
         self.setup.samples.changed.connect(self._choice_changed)
         self.setup.samples.removed.connect(self.remove)
+        self.setup.quarter_choice.activated.connect(self._choice_changed)
         self.setup.speeds.chosen.connect(self._measure)
         self.setup.form.changed.connect(self._settings_changed)
         self.find.form.model.changed.connect(self._model_changed)

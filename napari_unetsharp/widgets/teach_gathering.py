@@ -31,7 +31,7 @@ class GatheringSamples(TeachFrame):
         self.setup.open_pairs(not self.reader.entries and bool(self._pairs()))
 
     def _read(self, layers_too: bool = True) -> None:
-        self.reader.seed = int(self.setup.form.seed.value)
+        self.reader.seed, self.reader.quarter = int(self.setup.form.seed.value), self.setup.quarter
         self.reader.read(layers_too)
         self.setup.samples.show_entries(self.reader.entries)
         self.setup.show_weighed(None)
@@ -80,7 +80,7 @@ class GatheringSamples(TeachFrame):
         self.reader.entries[:] = [other for other in self.reader.entries if other is not entry]
         self._read(layers_too=False)
 
-    def _choice_changed(self) -> None:
+    def _choice_changed(self, _value: Any = None) -> None:
         self._read(layers_too=False)
 
     def _settings_changed(self, _value: Any = None) -> None:

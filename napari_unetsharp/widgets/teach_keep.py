@@ -261,8 +261,7 @@ class NextImage(QObject):
             self.said.emit("There is no further image in this folder.")
             return
         new = case.state is CaseState.NEW
-        with self.find.viewer.layers.batched_update():  # napari collects garbage once, not for each layer that goes
-            self.cases.open_case(self.cases.cases.index(case))
+        self.cases.open_case(self.cases.cases.index(case))
         layer = self.find.layer
         if layer is None or path_of(layer) != case.path:
             return  # it says why there

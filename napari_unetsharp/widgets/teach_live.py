@@ -33,7 +33,10 @@ class LivePanel(QWidget):
         self.words.setWordWrap(True)
         self.losses = Curve("Loss", "step", {ALL: AXIS})
         self.quality = Curve("Quality", "epoch", {ASIDE: "#56B4E9", CHECK: "#E69F00"})
-        self.quality.setToolTip("0 to 1: found nuclei against missed and false ones (PQ where you drew the outlines)")
+        self.quality.setToolTip(
+            "0 to 1: found nuclei against missed and false ones (PQ where you drew the outlines). "
+            "Epoch 0 and the dashed lines are the model as it was"
+        )
         self.table = QLabel()
         self.table.setTextFormat(Qt.TextFormat.RichText)
         self.pictures = [QLabel(), QLabel()]
@@ -81,6 +84,8 @@ class LivePanel(QWidget):
             self.words.setText(f"{report['words']}…")
         elif kind == "step":
             self._step(report)
+        elif kind == "before":
+            self._qualities(0, report)
         elif kind == "epoch":
             self._epoch(report)
 
@@ -97,14 +102,21 @@ class LivePanel(QWidget):
             told = f" · about {duration(left)} left, checks not counted" if left is not None else ""
             self.words.setText(f"Epoch {epoch} of {report['epochs']}, step {step} of {steps}{told}")
 
-    def _epoch(self, report: dict[str, Any]) -> None:
-        epoch = int(report["epoch"])
+    def _qualities(self, epoch: int, report: dict[str, Any]) -> None:
+        """Epoch 0 is the model as it was: a dashed line of each colour stays at its height."""
         for name, part in ((ASIDE, report["aside"]), (CHECK, report["check"])):
             if part:
-                self.quality.add(name, epoch, part[max(part)]["score"])
+                score = part[max(part)]["score"]
+                self.quality.add(name, epoch, score)
+                if epoch == 0:
+                    self.quality.marks[name] = score
         self.quality.show()
         self.table.setText(_levels(report["aside"], report["check"]))
         self.table.show()
+
+    def _epoch(self, report: dict[str, Any]) -> None:
+        epoch = int(report["epoch"])
+        self._qualities(epoch, report)
         if not self._stopping:
             left = report["seconds_left"]
             best = "the best so far" if report["best"] else "not the best so far"

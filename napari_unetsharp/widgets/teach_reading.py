@@ -49,7 +49,7 @@ class SampleReader(QObject):
         super().__init__(parent)
         self.entries: list[Entry] = []
         self.weighed: Weighed | None = None
-        self.seed = 1
+        self.seed, self.quarter = 1, ""
         self._snapshot = snapshot
         self._folder: Path | None = None
         self._worker: StoppableWorker | None = None
@@ -89,7 +89,8 @@ class SampleReader(QObject):
         parts = {entry.key: entry.part for entry in self.entries if entry.ticked}
         known = {entry.key: entry.sample for entry in self.entries if entry.sample is not None}
         slots: dict[str, Any] = {"yielded": self._yielded, "errored": self._errored, "finished": self._ended}
-        self._worker = start_worker(survey_steps, todo, parts, known, self._place(), self.seed, connect=slots)
+        work = todo, parts, known, self._place(), (self.seed, self.quarter)
+        self._worker = start_worker(survey_steps, *work, connect=slots)
 
     def quit(self) -> None:
         """Stop reading."""

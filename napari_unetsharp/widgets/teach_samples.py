@@ -18,6 +18,7 @@ from napari_unetsharp.nuclei.head import JOURNAL
 from napari_unetsharp.nuclei.places import SUFFIX
 from napari_unetsharp.nuclei.review_folder import RECORD
 from napari_unetsharp.training.kept_aside import split
+from napari_unetsharp.training.quality import megapixels
 from napari_unetsharp.training.reviewed_sample import SNAPSHOT, ReviewedSample, what_is_missing
 from napari_unetsharp.training.sample_sources import Source
 
@@ -99,15 +100,28 @@ class Read:
 
 @dataclass(frozen=True)
 class Weighed:
-    """What is kept aside, and what is missing (empty where nothing is), in words."""
+    """What is kept aside, and what is missing.
+
+    Attributes
+    ----------
+    aside, missing : str
+        In words; empty where nothing is.
+    divided : str
+        Side of the single image of which a quarter is kept aside.
+    learned, tested : float
+        Megapixels at the model's scale around what is learned from, and around what is kept aside.
+    """
 
     aside: str
     missing: str
+    divided: str = ""
+    learned: float = 0.0
+    tested: float = 0.0
 
 
 def survey_steps(
-    todo: dict[str, Origin], parts: dict[str, str], known: dict[str, ReviewedSample], folder: Path, seed: int,
-    stop: Callable[[], bool],
+    todo: dict[str, Origin], parts: dict[str, str], known: dict[str, ReviewedSample], folder: Path,
+    how: tuple[int, str], stop: Callable[[], bool],
 ) -> Iterator[Read | Weighed]:  # fmt: skip
     """Read samples, and weigh those that are ticked; for a worker.
 
@@ -121,8 +135,8 @@ def survey_steps(
         Those that were read before.
     folder : Path
         For snapshots of layers.
-    seed : int
-        Of what is kept aside.
+    how : tuple of int and str
+        Seed, and side of a single image, of what is kept aside.
     stop : callable
     """
     known = dict(known)
@@ -136,17 +150,19 @@ def survey_steps(
         yield read
     samples = [known[key] if part == "auto" else replace(known[key], part=part) for key, part in parts.items()
                if key in known]  # fmt: skip
-    yield weigh(samples, seed)
+    yield weigh(samples, *how)
 
 
-def weigh(samples: list[ReviewedSample], seed: int) -> Weighed:
+def weigh(samples: list[ReviewedSample], seed: int, quarter: str = "") -> Weighed:
     """The same choice that the process will make."""
     missing = what_is_missing(samples)
     if missing:
         return Weighed("", missing)
-    parts = split(samples, seed)
+    parts = split(samples, seed, quarter)
     missing = what_is_missing(parts.training)
-    return Weighed(parts.words, f"too much is kept aside: of what is left to learn from, {missing}" if missing else "")
+    told = f"too much is kept aside: of what is left to learn from, {missing}" if missing else ""
+    learned, tested = (sum(map(megapixels, part)) for part in (parts.training, parts.aside))
+    return Weighed(parts.words, told, parts.divided, learned, tested)
 
 
 def _read(key: str, origin: Origin, folder: Path) -> Read:

@@ -11,6 +11,7 @@ from napari_unetsharp.errors import SettingsError, UNetSharpError
 from napari_unetsharp.images.intensity import NORMALISATIONS
 from napari_unetsharp.network.checkpoint import SHIPPED, file_hash, read_header
 from napari_unetsharp.network.grid import LEVELS
+from napari_unetsharp.training.kept_aside import SIDES
 from napari_unetsharp.training.tune_settings import TuneSettings
 from napari_unetsharp.widgets.find import FindStage
 from napari_unetsharp.widgets.fold import Fold
@@ -54,6 +55,12 @@ class SetupPanel(QWidget):
         self.aside = QLabel()
         self.aside.setWordWrap(True)
         self.aside.setStyleSheet("QLabel { font-size: 11px; }")
+        self.quarter_choice = QComboBox()
+        self.quarter_choice.addItem("best quarter", "")
+        for side in SIDES:
+            self.quarter_choice.addItem(side, side)
+        self.quarter_choice.setToolTip("Which quarter of the image tests the new model and is not learned from")
+        self.quarter_choice.hide()
         self.model = QLabel()
         self.model.setToolTip("The model that is chosen in 1 Find learns; its file stays as it is")
         self.depth = QComboBox()
@@ -68,17 +75,23 @@ class SetupPanel(QWidget):
         layout.addWidget(self.samples)
         layout.addWidget(_row(self.pair_button, self.folder_button))
         layout.addWidget(self.pairs)
-        layout.addWidget(self.aside)
+        layout.addWidget(_row(self.aside, self.quarter_choice, stretch=(1, 0)))
         layout.addWidget(_row(self.model, self.depth, stretch=(1, 0)))
         layout.addWidget(self.speeds)
         layout.addWidget(self.advanced)
         quiet(self.depth)
+        quiet(self.quarter_choice)
         self.depth.activated.connect(self._choose_depth)
 
     @property
     def level(self) -> int:
         """The chosen depth."""
         return int(self.depth.currentData() or max(LEVELS))
+
+    @property
+    def quarter(self) -> str:
+        """Side of a single image that is kept aside; empty for the best one."""
+        return str(self.quarter_choice.currentData() or "")
 
     def settings(self) -> TuneSettings:
         """All but the samples.
@@ -95,7 +108,7 @@ class SetupPanel(QWidget):
         normalisation, size = self._answers(model)
         settings = TuneSettings(
             checkpoint, speed=self.speeds.speed, level=self.level, device=str(self.find.form.device.value),
-            normalisation=normalisation, nucleus_size=size,
+            normalisation=normalisation, nucleus_size=size, quarter=self.quarter,
         )  # fmt: skip
         return self.form.apply(settings)
 
@@ -114,11 +127,15 @@ class SetupPanel(QWidget):
         """What is kept aside, or what is missing."""
         if weighed is None:
             self.aside.setText("Reading the samples…")
-        elif weighed.missing:
+            return
+        self.quarter_choice.setVisible(bool(weighed.divided) or bool(self.quarter and not weighed.missing))
+        self.speeds.learned, self.speeds.tested = weighed.learned, weighed.tested
+        self.speeds.refresh()
+        if weighed.missing:
             self.aside.setText(f"Missing: {weighed.missing}.")
         else:
             words = weighed.aside[:1].upper() + weighed.aside[1:]
-            self.aside.setText(f"{words}. Change it with auto / learn / test.")
+            self.aside.setText(words + ("." if weighed.divided else ". Change it with auto / learn / test."))
 
     def open_pairs(self, on: bool) -> None:
         """Show or hide the choice of a pair."""

@@ -12,7 +12,8 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unetsharp.errors import TrainingError
-from napari_unetsharp.training.speeds import Speed
+from napari_unetsharp.training.old_examples import SIDE
+from napari_unetsharp.training.speeds import Speed, seconds_of_tests
 from napari_unetsharp.training.teacher import Order, Teacher
 from napari_unetsharp.training.tune_settings import TuneSettings
 from napari_unetsharp.widgets.quiet import button
@@ -28,6 +29,11 @@ POLL = 200
 
 class SpeedRow(QWidget):
     """Three buttons of which one is down; each says weights, time and memory.
+
+    Attributes
+    ----------
+    learned, tested : float
+        Megapixels of the samples that are learned from, and that are kept aside; the time of the tests follows.
 
     Signals
     -------
@@ -57,8 +63,9 @@ class SpeedRow(QWidget):
         layout.setSpacing(3)
         layout.addLayout(row)
         layout.addWidget(self.words)
+        self.learned = self.tested = 0.0
         self._costs: dict[str, dict[str, dict[str, Any]]] = {}
-        self._key, self._teacher = "", None
+        self._key, self._settings = "", TuneSettings("")
         self._trouble = ""
         self._timer = QTimer(self)
         self._timer.setInterval(POLL)
@@ -81,12 +88,23 @@ class SpeedRow(QWidget):
         """What a speed takes, None where it isn't known."""
         return self._costs.get(self._key, {}).get(str(speed))
 
+    def seconds(self, speed: Speed) -> float | None:
+        """Of all steps and tests together; None where it isn't known."""
+        cost, settings = self.cost(speed), self._settings
+        if cost is None:
+            return None
+        tested = (self.tested or self.learned) + settings.drawn_check * SIDE**2 / 1e6
+        blends, learned = len(settings.protection.blends), self.learned if self.tested else 0.0
+        tests = seconds_of_tests(cost["seconds_per_mpx"], settings.epochs, blends, learned, tested)
+        return float(cost["seconds"]) + tests
+
     def measure(self, settings: TuneSettings) -> None:
         """Find out what each speed takes with these settings; nothing starts where that is known."""
-        settings = replace(settings, samples=(), old_folders=())
+        settings = replace(settings, samples=())
         kept = settings.as_dict()
         names = ("checkpoint", "level", "epochs", "steps", "crops", "device", "threads")
         key = json.dumps([kept[name] for name in names])
+        self._settings = settings
         if key == self._key and (self.measuring or len(self._costs.get(key, {})) == len(SPEEDS)):
             return
         self.stop()
@@ -115,7 +133,8 @@ class SpeedRow(QWidget):
         cost = self.cost(speed)
         if cost is None:
             return ("measuring…" if self.measuring else "not measured"), ""
-        return f"{big(cost['weights'])} weights", f"{duration(cost['seconds'])} · {_memory(cost['bytes'])}"
+        seconds = self.seconds(speed) or cost["seconds"]
+        return f"{big(cost['weights'])} weights", f"{duration(seconds)} · {_memory(cost['bytes'])}"
 
     def _sentence(self) -> str:
         cost = self.cost(self.speed)
@@ -125,7 +144,8 @@ class SpeedRow(QWidget):
             return SPEEDS[self.speed][1] + "."
         share = f"{cost['weights']:,} of {cost['all_weights']:,} weights learn"
         gives = f"the new model has depth {cost['level']}" if cost["level"] < 4 else "the new model has all depths"
-        return f"{SPEEDS[self.speed][1]}. {share}; {gives}. The tests after each epoch come on top of the time."
+        own = " Testing your own old examples comes on top of the time." if self._settings.old_folders else ""
+        return f"{SPEEDS[self.speed][1]}. {share}; {gives}.{own}"
 
     def _pressed(self) -> None:
         self.refresh()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -11,7 +12,7 @@ import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unetsharp.errors import UNetSharpError
 from napari_unetsharp.images.image import Image
@@ -21,7 +22,7 @@ from napari_unetsharp.inference.tiling import Region
 from napari_unetsharp.network.checkpoint import Checkpoint, load_checkpoint
 from napari_unetsharp.nuclei.instances import LabelSettings
 from napari_unetsharp.widgets.layers import KEY
-from napari_unetsharp.widgets.removal import remove_layer
+from napari_unetsharp.widgets.removal import remove_layer, removing_many
 from napari_unetsharp.widgets.source import image_from_layer, plane_on_screen, region_on_screen
 from napari_unetsharp.widgets.teach_verdict import AFTER, BEFORE
 from napari_unetsharp.widgets.worker import StoppableWorker, start_worker
@@ -67,11 +68,12 @@ class Tissue(QObject):
         self._worker: StoppableWorker | None = None
         self._source: Any = None
         self._turn = 0
+        self._adding = False
 
     @property
     def running(self) -> bool:
-        """Whether the models are at work."""
-        return self._worker is not None
+        """Whether the models are at work, or layers still to come."""
+        return self._worker is not None or self._adding
 
     def look(self, parent: Load, candidate: Path, level: int) -> None:
         """Begin; `ready` or `failed` follows."""
@@ -137,7 +139,7 @@ class Tissue(QObject):
         self.suspend()
         viewer = self._viewer()
         if viewer is not None and self.layers:
-            with viewer.layers.batched_update():  # napari collects garbage once per batch, else once per layer
+            with removing_many(viewer):
                 for layer in self.layers.values():
                     remove_layer(viewer, layer)
         self.layers.clear()
@@ -154,23 +156,40 @@ class Tissue(QObject):
         if turn != self._turn or viewer is None or source is None or source not in viewer.layers:
             return
         self._hide_others()
-        place = {name: getattr(source, name) for name in PLACE}
-        for when, labels in planes.items():
-            colours = DirectLabelColormap(color_dict={None: COLOURS[when], 0: "transparent"})
-            data = labels[(np.newaxis,) * (source.ndim - 2)]
-            layer = Labels(data if source.ndim > 2 else labels, name=f"{when} · nuclei", colormap=colours, opacity=0.9,
-                           metadata={KEY: {"kind": "labels"}}, **place)  # fmt: skip
-            layer.contour = 2
-            layer.editable = False
-            self.layers[when] = layer
-            viewer.layers.append(layer)
-        viewer.layers.selection.active = source
+        self._adding = True
+        self._add(turn, list(planes.items()), planes)
+
+    def _add(self, turn: int, left: list[tuple[str, NDArray[np.int32]]], planes: dict[str, NDArray[np.int32]]) -> None:
+        """One layer for each turn of the event loop: napari needs a while for each."""
+        viewer, source = self._viewer(), self._source()
+        self._adding = bool(left)
+        if turn != self._turn or viewer is None or source is None or source not in viewer.layers:
+            self._adding = False
+            return
+        if left:
+            when, labels = left[0]
+            self.layers[when] = _drawn(source, when, labels)
+            viewer.layers.append(self.layers[when])
+            viewer.layers.selection.active = source
+            QTimer.singleShot(0, partial(self._add, turn, left[1:], planes))
+            return
         counts = {when: int(np.count_nonzero(np.bincount(labels.ravel())[1:])) for when, labels in planes.items()}
         self.ready.emit(f"Here the old model finds {counts[BEFORE]:,} nuclei (blue), the new one {counts[AFTER]:,} "
                         "(yellow).")  # fmt: skip
 
     def _ended(self) -> None:
         self._worker = None
+
+
+def _drawn(source: Any, when: str, labels: NDArray[np.int32]) -> Labels:
+    colours = DirectLabelColormap(color_dict={None: COLOURS[when], 0: "transparent"})
+    place = {name: getattr(source, name) for name in PLACE}
+    data = labels[(np.newaxis,) * (source.ndim - 2)] if source.ndim > 2 else labels
+    layer = Labels(data, name=f"{when} · nuclei", colormap=colours, opacity=0.9, metadata={KEY: {"kind": "labels"}},
+                   **place)  # fmt: skip
+    layer.contour = 2
+    layer.editable = False
+    return layer
 
 
 def tissue_steps(

@@ -79,6 +79,7 @@ class VerdictPanel(QWidget):
         self.words.setToolTip(str(told.get("words", "")))
         self.table.setText(_table(told))
         self.table.setVisible(bool(told))
+        self.table.setMinimumHeight(self.table.sizeHint().height())  # wrapping labels above it take its room else
         self.keep_next.setVisible(has_next)
 
     def busy(self, on: bool) -> None:

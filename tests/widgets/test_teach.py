@@ -146,7 +146,8 @@ def test_from_the_review_to_the_next_image_in_three_clicks(teach, cases, qtbot, 
     qtbot.waitUntil(lambda: teach.candidate is not None, timeout=PATIENCE)
     assert set(teach.live.losses.lines) == {"L1"}
     assert len(teach.live.losses.lines["L1"]) == 6
-    assert len(teach.live.quality.lines["check images"]) == 2
+    assert [epoch for epoch, _ in teach.live.quality.lines["check images"]] == [0, 1, 2], "the old model comes first"
+    assert teach.live.quality.marks["check images"] == teach.live.quality.lines["check images"][0][1]
     assert teach.live.pictures[1].pixmap().width() > 60
     assert teach.verdict.headline.text()
     qtbot.waitUntil(lambda: not teach.tissue.running, timeout=PATIENCE)
@@ -216,9 +217,17 @@ def test_stop_keeps_the_best_and_discard_leaves_nothing(teach, qtbot, tmp_path):
     click(qtbot, teach.setup.pairs.add)
     qtbot.waitUntil(teach.button.isEnabled, timeout=PATIENCE)
     assert teach.setup.samples.rows["open + mask"].entry.sample.share == 1.0
+    assert teach.setup.quarter_choice.isVisible()
+    other = "top" if teach.reader.weighed.divided != "top" else "left"
+    teach.setup.quarter_choice.setCurrentText(other)
+    teach.setup.quarter_choice.activated.emit(teach.setup.quarter_choice.currentIndex())
+    qtbot.waitUntil(teach.button.isEnabled, timeout=PATIENCE)
+    assert f"the {other} quarter" in teach.setup.aside.text().lower()
+    assert teach.setup.settings().quarter == other
     teach.setup.form.epochs.value = 900
     click(qtbot, teach.button)
-    qtbot.waitUntil(lambda: bool(teach.live.quality.lines), timeout=PATIENCE)
+    lines = teach.live.quality.lines
+    qtbot.waitUntil(lambda: any(len(line) > 1 for line in lines.values()), timeout=PATIENCE)  # an epoch is over
     began = time.monotonic()
     click(qtbot, teach.button)
     qtbot.waitUntil(lambda: teach.candidate is not None, timeout=PATIENCE)
