@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+TESTED, USED = "pyqt5,pyqt6,dicom,slides,volumes,test", "pyqt6,dicom,export"
+"""Extras of pyproject.toml that the tests, and the window, are installed with."""
 NEEDED = (3, 11)
 WINDOW = HERE / "window.png"
 PRINTING = threading.Lock()
@@ -62,9 +64,7 @@ def main(arguments: list[str]) -> int:
     problem = prepare_system()
     if problem:
         return fail(problem)
-    python = environment(
-        HERE / (".venv-test" if testing else ".venv"), "pyqt5,pyqt6,dicom,test" if testing else "pyqt6,dicom"
-    )
+    python = environment(HERE / (".venv-test" if testing else ".venv"), TESTED if testing else USED)
     if testing:
         return run_tests(python)
     with screen() as settings:

@@ -8,8 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from napari_unetsharp.cli_compare import ManyValues, compare
 from napari_unetsharp.cli_evaluate import evaluate
 from napari_unetsharp.cli_export import export
+from napari_unetsharp.cli_export_model import export_model
 from napari_unetsharp.cli_fine_tune import fine_tune
 from napari_unetsharp.cli_train import train
 from napari_unetsharp.errors import CheckpointError, SettingsError
@@ -92,8 +94,10 @@ def _print_report(report: dict[str, Any], out: Path) -> None:
 
 
 app.command()(evaluate)
+app.command(cls=ManyValues)(compare)
 app.command()(train)
 app.command()(export)
+app.command("export-model")(export_model)
 app.command("fine-tune")(fine_tune)
 
 

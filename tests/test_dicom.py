@@ -414,8 +414,6 @@ def test_nothing_about_the_patient_gets_out(tmp_path, caplog, capfd):
 
 
 REFUSED = {
-    "pydicom_JPEG-lossy": "python-gdcm",
-    "pydicom_JPGExtended": "python-gdcm",
     "pydicom_MR_truncated": "cut off",
     "pydicom_badVR": "NumberOfFrames",
     "pydicom_image_dfl": "deflated",

@@ -17,6 +17,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
 
 from napari_unetsharp.errors import ImageError
+from napari_unetsharp.images import dicom_codecs
 from napari_unetsharp.images.dicom_header import (
     GREYS,
     Layout,
@@ -38,13 +39,15 @@ from napari_unetsharp.images.dicom_values import (
 )
 from napari_unetsharp.images.image import Image, check_size
 
-_LOSSLESS_OR_12_BIT_JPEG = ("1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
-_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _HEARD = {
     "excess padding": "The file holds a few bytes after the pixels; they were left out.",
     "Photometric Interpretation": "Header and compressed data disagree about the colours; the data was believed.",
 }
+
+
+dicom_codecs.register()
 
 
 def read_dicom(path: str | Path) -> Image:
@@ -68,7 +71,7 @@ def read_dicom(path: str | Path) -> Image:
         in a way that no installed decoder reads.
     """
     path = Path(path)
-    with _guarded(path) as heard:
+    with guarded(path) as heard:
         header = read_header(path)
         layout = read_layout(header, path.name)
         _check_declared(header, layout, path)
@@ -97,7 +100,7 @@ def display_window(path: str | Path) -> tuple[float, float] | None:
         As `read_dicom`, for what the header shows.
     """
     path = Path(path)
-    with _guarded(path):
+    with guarded(path):
         header = read_header(path)
         layout = read_layout(header, path.name)
         group = functional_group(header, "FrameVOILUTSequence")
@@ -111,7 +114,7 @@ def display_window(path: str | Path) -> tuple[float, float] | None:
 
 
 @contextmanager
-def _guarded(path: Path) -> Iterator[list[warnings.WarningMessage]]:
+def guarded(path: Path) -> Iterator[list[warnings.WarningMessage]]:
     """Keep what pydicom says inside: its warnings, log lines and errors may quote a patient's name."""
     logger = logging.getLogger("pydicom")
     level = logger.level
@@ -146,7 +149,7 @@ def _check_declared(header: pydicom.FileDataset, layout: Layout, path: Path) -> 
     if not layout.coloured and modality_table(header) is None:
         check_size(shape, fitting_type(read_rescales(header), layout), path.name)
     whole = (numbers(header, "TotalPixelMatrixRows") or (0,))[0]
-    if header.get("SOPClassUID") == _SLIDE and (layout.frames > 1 or whole > layout.rows):
+    if header.get("SOPClassUID") == SLIDE and (layout.frames > 1 or whole > layout.rows):
         raise ImageError(
             f"{path.name} is one level of a whole slide, cut into {layout.frames} tiles, not a picture or a stack; "
             "open the slide as a slide or export a region of it"
@@ -171,7 +174,7 @@ def _decoded(header: pydicom.FileDataset, layout: Layout, path: Path) -> NDArray
         implicit, little = header.original_encoding
         plain = "1.2.840.10008.1.2" + ("" if implicit else ".1" if little else ".2")
         header.file_meta.TransferSyntaxUID = pydicom.uid.UID(plain)
-    _check_decoder(header, path.name)
+    check_decoder(header, path.name)
     if is_compressed(header):
         _check_frames(header, layout, path.name)
     else:
@@ -179,7 +182,7 @@ def _decoded(header: pydicom.FileDataset, layout: Layout, path: Path) -> NDArray
     try:
         stored = pixel_array(header)
     except Exception as error:  # every decoder has its own kinds
-        raise ImageError(_undecoded(header, layout, path.name, error)) from error
+        raise ImageError(_undecoded(header, path.name, error)) from error
     if stored.shape != layout.shape:
         raise ImageError(f"{path.name} declares shape {layout.shape} but holds {stored.shape}; export it again")
     return np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("="))
@@ -192,7 +195,7 @@ def _check_length(length: int, layout: Layout, name: str) -> None:
         raise ImageError(_cut_off(name, layout, length))
 
 
-def _check_decoder(header: pydicom.FileDataset, name: str) -> None:
+def check_decoder(header: pydicom.FileDataset, name: str) -> None:
     syntax = header.file_meta.TransferSyntaxUID
     try:
         ready = get_decoder(syntax).is_available
@@ -201,18 +204,14 @@ def _check_decoder(header: pydicom.FileDataset, name: str) -> None:
             f"{name} is stored as {spoken(syntax)}, which can't be read here; save it without compression"
         ) from None
     if not ready:
-        raise ImageError(f"{name} is stored as {spoken(syntax)}: {_install(syntax)}, or save it without compression")
+        raise ImageError(
+            f"{name} is stored as {spoken(syntax)}: install its decoder with pip install "
+            '"napari-unetsharp[dicom]", or save it without compression'
+        )
 
 
-def _install(syntax: str) -> str:
-    package = "python-gdcm" if syntax in _LOSSLESS_OR_12_BIT_JPEG else '"napari-unetsharp[dicom]"'
-    return f"install its decoder with pip install {package}"
-
-
-def _undecoded(header: pydicom.FileDataset, layout: Layout, name: str, error: Exception) -> str:
+def _undecoded(header: pydicom.FileDataset, name: str, error: Exception) -> str:
     syntax = header.file_meta.TransferSyntaxUID
-    if syntax in _LOSSLESS_OR_12_BIT_JPEG and layout.used > 8:
-        return f"{name} holds {layout.used}-bit {spoken(syntax)}: {_install(syntax)}, or save it without compression"
     reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip().rstrip(".")
     return f"the pixels of {name} can't be decoded ({spoken(syntax)}): {reason[:160]}; copy or export it again"
 
@@ -224,7 +223,7 @@ def _check_frames(header: pydicom.FileDataset, layout: Layout, name: str) -> Non
     offsets = (header.ExtendedOffsetTable, lengths) if lengths else None
     for frame in generate_frames(header.PixelData, number_of_frames=layout.frames, extended_offsets=offsets):
         count += 1
-        sides = _frame_sides(frame)
+        sides = frame_sides(frame)
         if sides and sides != (layout.rows, layout.columns):
             raise ImageError(
                 f"{name} declares {layout.rows} x {layout.columns} pixels but a compressed frame holds "
@@ -234,7 +233,7 @@ def _check_frames(header: pydicom.FileDataset, layout: Layout, name: str) -> Non
         raise ImageError(f"{name} declares {layout.frames} frames but holds {count}; copy or export it again")
 
 
-def _frame_sides(frame: bytes) -> tuple[int, int] | None:
+def frame_sides(frame: bytes) -> tuple[int, int] | None:
     """(Y, X) from the start of a JPEG, JPEG-LS or JPEG 2000 frame; None where there is no such start."""
     start = frame.find(b"\xff\x4f\xff\x51", 0, 512 if frame[4:6] == b"jP" else 4)
     if start >= 0:

@@ -60,6 +60,12 @@ class Layout:
 
 def read_header(path: Path) -> pydicom.FileDataset:
     """Everything before the pixels; deflated files are refused before anything is inflated."""
+    marked = check_start(path)
+    return pydicom.dcmread(path, stop_before_pixels=True, force=not marked, defer_size=2**20)
+
+
+def check_start(path: Path) -> bool:
+    """Refuse what is no DICOM file or a deflated one by its first bytes; give whether it bears the DICM mark."""
     if not path.is_file():
         raise ImageError(f"{path} is not a file; give the path of a DICOM file")
     with path.open("rb") as file:
@@ -75,7 +81,7 @@ def read_header(path: Path) -> pydicom.FileDataset:
     old = start[:2] in (b"\x08\x00", b"\x00\x08")
     if not marked and not old:
         raise ImageError(f"{path.name} is not a DICOM file (no DICM mark at byte 128); give a DICOM file")
-    return pydicom.dcmread(path, stop_before_pixels=True, force=not marked, defer_size=2**20)
+    return marked
 
 
 def spoken(uid: object) -> str:

@@ -54,8 +54,8 @@ def read_tiff(path: str | Path) -> Image:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
             check_size(tuple(series.shape), np.dtype(series.dtype), path.name)
-            extra = _is_transparent(file)
-            steps = _spacing(file, series.axes)
+            extra = is_transparent(file)
+            steps = read_spacing(file, series.axes)
             pixels, axes = series.asarray(), series.axes
         return _arranged(pixels, axes, extra, steps, path.stem)
     except ImageError:
@@ -64,14 +64,14 @@ def read_tiff(path: str | Path) -> Image:
         raise ImageError(f"{path.name} can't be read as TIFF: {first_line(error)}") from error
 
 
-def _is_transparent(file: tifffile.TiffFile) -> bool:
+def is_transparent(file: tifffile.TiffFile) -> bool:
     """Whether the last sample is alpha, and not one more channel of a measurement."""
     page = file.pages.first
     extra = tuple(int(kind) for kind in getattr(page, "extrasamples", ()))
     return len(extra) == 1 and (extra[0] in (1, 2) or page.photometric == tifffile.PHOTOMETRIC.RGB)
 
 
-def _spacing(file: tifffile.TiffFile, axes: str) -> Steps:
+def read_spacing(file: tifffile.TiffFile, axes: str) -> Steps:
     """Read steps and units from our own description, OME, ImageJ or the resolution tags."""
     described: tuple[dict[str, Any], ...] = file.shaped_metadata or ()
     if ours := described[0].get(_OURS) if described else None:

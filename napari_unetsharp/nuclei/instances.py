@@ -2,55 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from skimage.morphology import reconstruction
-from skimage.segmentation import watershed
 
-from napari_unetsharp.errors import SettingsError
+from napari_unetsharp.nuclei.label_cut import CORE_THRESHOLD, cut_at_necks, cut_by_cores
+from napari_unetsharp.nuclei.label_holes import WHOLE, filled, half_widths, largest_hole
+from napari_unetsharp.nuclei.label_settings import LabelSettings
+from napari_unetsharp.nuclei.label_tiles import label_tiles, windows_of
+from napari_unetsharp.nuclei.label_window import SPLIT_DEPTH
+from napari_unetsharp.nuclei.pixels import Box
+from napari_unetsharp.progress import run
 
-SPLIT_DEPTH = 0.1
-"""How much narrower (in the logarithm of the half-width) a neck must be than both sides to be cut."""
-
-
-@dataclass(frozen=True)
-class LabelSettings:
-    """What re-applies without the network.
-
-    Attributes
-    ----------
-    threshold : float
-        Probability from which a pixel is a nucleus, within 0..1.
-    smallest : int
-        Nuclei with fewer pixels are left out.
-    split : bool
-        Cut touching nuclei apart at their necks.
-    """
-
-    threshold: float = 0.5
-    smallest: int = 20
-    split: bool = True
-
-    def __post_init__(self) -> None:
-        if not 0 < self.threshold < 1 or self.smallest < 0:
-            raise SettingsError(
-                f"the threshold lies between 0 and 1 and the smallest size at 0 or above; got {self.threshold} "
-                f"and {self.smallest}"
-            )
+__all__ = [
+    "CORE_THRESHOLD", "SPLIT_DEPTH", "LabelSettings", "align_ids", "count_nuclei", "fill_small_holes", "label_nuclei",
+    "median_diameter", "split_by_cores", "split_touching", "without_small",
+]  # fmt: skip
 
 
 def label_nuclei(
     probability: NDArray[Any], settings: LabelSettings | None = None, core: NDArray[Any] | None = None
 ) -> NDArray[np.int32]:
-    """Instance map of a plane.
+    """Instance map of a plane, by tiles in parallel where it is large; the tiles don't change it.
 
     Parameters
     ----------
     probability : array, (Y, X), floating, 0..1
+        Anything that can be sliced; only windows of it are read.
     settings : LabelSettings, optional
     core : array, (Y, X), floating, 0..1, optional
         Probability of a nucleus's inner part: each piece of it is one nucleus. Without it nuclei are cut apart at
@@ -59,18 +38,22 @@ def label_nuclei(
     Returns
     -------
     array of int32, (Y, X)
-        0 outside, 1..n.
+        0 outside, 1..n by the place that each nucleus grew from, row by row.
     """
-    settings = settings or LabelSettings()
-    mask = fill_small_holes(np.asarray(probability >= settings.threshold))
-    if not mask.any():
-        return np.zeros(probability.shape, np.int32)
-    components, _ = ndimage.label(mask)
-    if not settings.split:
-        labels = components.astype(np.int32)
-    else:
-        labels = split_touching(components) if core is None else split_by_cores(components, core)
-    return without_small(labels, settings.smallest)
+    shape = probability.shape[0], probability.shape[1]
+    labels = np.zeros(shape, np.int32)
+    boxes: list[Box] = []
+
+    def keep(step: tuple[Box, NDArray[np.int32]]) -> None:
+        box, found = step
+        labels[box.slices] = found
+        boxes.append(box)
+
+    read_core = None if core is None else windows_of(core)
+    order = run(label_tiles(windows_of(probability), shape, settings, read_core), keep)
+    for box in boxes:
+        labels[box.slices] = order[labels[box.slices]]
+    return labels
 
 
 def fill_small_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -86,15 +69,7 @@ def fill_small_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     -------
     array of bool, (Y, X)
     """
-    holes, count = ndimage.label(ndimage.binary_fill_holes(mask) & ~mask)
-    if not count:
-        return mask
-    components, parts = ndimage.label(mask)
-    half_widths = ndimage.maximum(ndimage.distance_transform_edt(mask), components, np.arange(1, parts + 1))
-    widest = np.pi * (2 * float(np.median(half_widths))) ** 2
-    small = np.bincount(holes.ravel()) <= widest
-    small[0] = False
-    return np.asarray(mask | small[holes])
+    return filled(mask, largest_hole(half_widths(mask).largest)).mask
 
 
 def split_touching(components: NDArray[Any], depth: float = SPLIT_DEPTH) -> NDArray[np.int32]:
@@ -114,23 +89,7 @@ def split_touching(components: NDArray[Any], depth: float = SPLIT_DEPTH) -> NDAr
     array of int32, (Y, X)
         The same foreground; parts are renumbered 1..n.
     """
-    mask = components > 0
-    framed = np.pad(mask, 1)
-    distance = ndimage.distance_transform_edt(framed)[1:-1, 1:-1].astype(np.float32)
-    landscape = np.log1p(ndimage.gaussian_filter(distance, 1.0))
-    landscape[~mask] = 0
-    markers = _domes(landscape, depth)
-    parts = np.asarray(watershed(-landscape, markers, mask=mask), dtype=np.int32)
-    lost = mask & (parts == 0)  # specks too small for a peak that stands out
-    if lost.any():
-        parts[lost] = ndimage.label(lost)[0][lost] + markers.max()
-    return parts
-
-
-CORE_THRESHOLD = 0.5
-"""Probability from which a pixel belongs to a nucleus's inner part."""
-CORE_SPLIT_DEPTH = 0.05
-"""As `SPLIT_DEPTH`, for necks of cores: where two of them run together their neck is deeper than that of the nuclei."""
+    return cut_at_necks(np.asarray(components > 0), depth, WHOLE).parts
 
 
 def split_by_cores(components: NDArray[Any], core: NDArray[Any]) -> NDArray[np.int32]:
@@ -149,29 +108,7 @@ def split_by_cores(components: NDArray[Any], core: NDArray[Any]) -> NDArray[np.i
     array of int32, (Y, X)
         The same foreground; parts are renumbered 1..n.
     """
-    mask = components > 0
-    pieces, count = ndimage.label((core >= CORE_THRESHOLD) & mask)
-    markers = split_touching(pieces, CORE_SPLIT_DEPTH) if count else pieces
-    landscape = -ndimage.gaussian_filter(core.astype(np.float32), 0.5)
-    parts = np.asarray(watershed(landscape, markers, mask=mask), dtype=np.int32)
-    lost = mask & (parts == 0)
-    if lost.any():
-        parts[lost] = ndimage.label(lost)[0][lost] + markers.max()
-    return parts
-
-
-def _domes(landscape: NDArray[np.float32], depth: float) -> NDArray[np.int32]:
-    """Number the tops that stand out by `depth`, by morphological reconstruction.
-
-    A whole dome is one top, however many pixels of it share the largest height.
-    """
-    lowered = np.maximum(landscape - np.float32(depth), 0)
-    current = reconstruction(lowered, landscape, method="dilation", footprint=np.ones((3, 3))).astype(np.float32)
-    domes, count = ndimage.label(landscape > current, structure=np.ones((3, 3)))
-    heights = ndimage.maximum(landscape - current, domes, np.arange(count + 1))
-    high = np.asarray(heights) >= np.float32(depth) * np.float32(0.999)
-    high[0] = False
-    return np.asarray(np.where(high, np.cumsum(high), 0)[domes], np.int32)
+    return cut_by_cores(np.asarray(components > 0), core, WHOLE).parts
 
 
 def without_small(labels: NDArray[np.int32], smallest: int) -> NDArray[np.int32]:
@@ -216,10 +153,7 @@ def align_ids(reference: NDArray[np.int32], labels: NDArray[np.int32], first_fre
     if count == 0:
         return labels
     mapping = np.zeros(count + 1, np.int32)
-    both = (labels > 0) & (reference > 0)
-    width = int(reference.max(initial=0)) + 1
-    keys, shared = np.unique(labels[both].astype(np.int64) * width + reference[both], return_counts=True)
-    pairs = np.stack([keys // width, keys % width])
+    pairs, shared = _shared_pixels(labels.ravel(), reference.ravel())
     taken: set[int] = set()
     for index in np.argsort(-shared, kind="stable"):
         own, other = int(pairs[0, index]), int(pairs[1, index])
@@ -232,3 +166,17 @@ def align_ids(reference: NDArray[np.int32], labels: NDArray[np.int32], first_fre
     start = max(first_free, int(reference.max(initial=0))) + 1
     mapping[unnamed] = np.arange(start, start + len(unnamed))
     return np.asarray(mapping[labels])
+
+
+def _shared_pixels(
+    labels: NDArray[np.int32], reference: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of ids, (2, pairs), ascending, and how many pixels each shares; by stretches in which neither changes."""
+    starts = np.flatnonzero((labels[1:] != labels[:-1]) | (reference[1:] != reference[:-1])) + 1
+    starts = np.append(0, starts)
+    own, other, lengths = labels[starts], reference[starts], np.diff(starts, append=labels.size)
+    both = (own > 0) & (other > 0)
+    width = int(reference.max(initial=0)) + 1
+    keys, places = np.unique(own[both].astype(np.int64) * width + other[both], return_inverse=True)
+    shared = np.bincount(places, lengths[both], len(keys)).astype(np.int64)
+    return np.stack([keys // width, keys % width]), shared

@@ -1,0 +1,1 @@
+"""A depth of a model, written for other tools."""
