@@ -121,7 +121,7 @@ def page(rows: list[dict[str, Any]]) -> str:
                  row.get("nuclei", ""), f"{named['threads']}, {named['clock']}, {named['load']}"]  # fmt: skip
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     machines = sorted({f"{row['machine']['processor']}; {row['machine']['device']}" for row in rows})
-    return "\n".join([*lines, "", "\"Rest, s/Mpx\" counts labels too. Machine: " + "; ".join(machines) + ".", ""])
+    return "\n".join([*lines, "", '"Rest, s/Mpx" counts labels too. Machine: ' + "; ".join(machines) + ".", ""])
 
 
 def main() -> None:

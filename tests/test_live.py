@@ -171,12 +171,6 @@ def tiles(steps):
     return [step.tile for step in steps if isinstance(step, TileDone)]
 
 
-@pytest.fixture(autouse=True)
-def patience(monkeypatch):
-    """Whatever machine runs the tests: all of a small picture is narrow enough."""
-    monkeypatch.setattr("napari_unetsharp.inference.live_network.PATIENCE", 60)
-
-
 @pytest.fixture(scope="module")
 def checkpoint():
     return shallow_sees_more()

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QStackedWidget
 
 from napari_unetsharp.training.versions import chosen
 from napari_unetsharp.widgets.cases import CaseBar
+from napari_unetsharp.widgets.compare import CompareStage
 from napari_unetsharp.widgets.find import FindStage
 from napari_unetsharp.widgets.models import ModelList
 from napari_unetsharp.widgets.quiet import button
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from napari import Viewer
 
 TITLE = "UNet#"
-FIND, REVIEW, TEACH = "Find", "Review", "Teach"
+FIND, REVIEW, TEACH, COMPARE = "Find", "Review", "Teach", "Compare"
 _DOCKS: WeakKeyDictionary[Any, UNetSharpDock] = WeakKeyDictionary()
 
 
@@ -45,15 +46,18 @@ class UNetSharpDock(QWidget):
         self.review = ReviewStage(napari_viewer, self.find)
         self.cases = CaseBar(napari_viewer, self.find, self.review)
         self.teach = TeachStage(napari_viewer, self.find, self.review, self.cases)
+        self.compare = CompareStage(napari_viewer, self.find, self.review)
         self.cases.review_wished.connect(lambda: self.show_stage(REVIEW))
         self.cases.find_wished.connect(lambda: self.show_stage(FIND))
+        self.compare.review_wished.connect(lambda: self.show_stage(REVIEW))
+        self.compare.find_wished.connect(lambda: self.show_stage(FIND))
         self.find.mask_offer.review.connect(self._review_mask)
         self.stages = QStackedWidget()
         self.buttons: dict[str, QPushButton] = {}
         bar = QHBoxLayout()
         bar.setSpacing(4)
         bar.setContentsMargins(4, 0, 4, 0)
-        stages = (FIND, self.find), (REVIEW, self.review), (TEACH, self.teach)
+        stages = (FIND, self.find), (REVIEW, self.review), (TEACH, self.teach), (COMPARE, self.compare)
         for number, (name, stage) in enumerate(stages, start=1):
             self.stages.addWidget(_scrolling(stage))
             made = button(f"{number} {name}", f"Stage {name}", partial(self.show_stage, name), checkable=True)
@@ -79,7 +83,7 @@ class UNetSharpDock(QWidget):
         Parameters
         ----------
         name : str
-            "Find", "Review" or "Teach".
+            "Find", "Review", "Teach" or "Compare".
         """
         for other, made in self.buttons.items():
             made.setChecked(other == name)
@@ -87,11 +91,15 @@ class UNetSharpDock(QWidget):
             self.review.leave()
         if name != TEACH:
             self.teach.leave()
+        if name != COMPARE:
+            self.compare.leave()
         self.stages.setCurrentIndex(list(self.buttons).index(name))
         if name == REVIEW:
             self.review.enter()
         elif name == TEACH:
             self.teach.enter()
+        elif name == COMPARE:
+            self.compare.enter()
         self.cases.refresh()
 
     def _review_mask(self, path: str) -> None:
@@ -203,6 +211,11 @@ def review_nuclei(viewer: Viewer) -> None:
 def teach_nuclei(viewer: Viewer) -> None:
     """Menu command: open the dock at stage *Teach*."""
     open_dock(viewer).show_stage(TEACH)
+
+
+def compare_levels(viewer: Viewer) -> None:
+    """Menu command: open the dock at stage *Compare*."""
+    open_dock(viewer).show_stage(COMPARE)
 
 
 def _scrolling(stage: QWidget) -> QScrollArea:

@@ -3,41 +3,34 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, ref
 
 from napari.layers import Image as ImageLayer
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_unetsharp.errors import SettingsError, UNetSharpError
+from napari_unetsharp.errors import UNetSharpError
+from napari_unetsharp.inference.live_results import LiveResults
 from napari_unetsharp.inference.predictor import Predictor
 from napari_unetsharp.inference.results import Index, PlaneDone, Results, TileDone
-from napari_unetsharp.network.device import choose_device
 from napari_unetsharp.network.grid import LEVELS
-from napari_unetsharp.widgets.find_form import DRAWN, FindForm, LabelForm
+from napari_unetsharp.widgets.find_form import DRAWN
+from napari_unetsharp.widgets.find_frame import FindFrame
 from napari_unetsharp.widgets.job import FindJob, chosen_shapes, find_steps, job_from_form
-from napari_unetsharp.widgets.layers import KEY, ResultLayers
-from napari_unetsharp.widgets.mask_offer import MaskOffer, OpenedMask
-from napari_unetsharp.widgets.message import Message
+from napari_unetsharp.widgets.layers import ResultLayers
+from napari_unetsharp.widgets.live import Live
+from napari_unetsharp.widgets.live_job import after
 from napari_unetsharp.widgets.models import ModelList
-from napari_unetsharp.widgets.opening import Opening
-from napari_unetsharp.widgets.preferences import preferences
 from napari_unetsharp.widgets.relabel import Relabeller
-from napari_unetsharp.widgets.run_button import RunButton
-from napari_unetsharp.widgets.size_control import SizeControl
 from napari_unetsharp.widgets.source import plane_on_screen
-from napari_unetsharp.widgets.views import ViewPanel, wrapping
 
 if TYPE_CHECKING:
     from napari import Viewer
 
-    from napari_unetsharp.network.checkpoint import Checkpoint
     from napari_unetsharp.nuclei.instances import LabelSettings
 
 AREA = "UNet# area"
 
 
-class FindStage(QWidget):
+class FindStage(FindFrame):
     """Forms, the button, what is found, and the views.
 
     Parameters
@@ -50,57 +43,20 @@ class FindStage(QWidget):
     results : WeakKeyDictionary of Image layer to ResultLayers
         One set of thirteen layers per image.
     finished : Signal
-        A run ended: done, cancelled or failed.
+        A run or a live look ended: done, cancelled or failed.
     """
 
     finished = Signal()
 
     def __init__(self, viewer: Viewer, models: ModelList) -> None:
-        super().__init__()
-        self._viewer = ref(viewer)
-        self.models = models
-        self.results: WeakKeyDictionary[ImageLayer, ResultLayers] = WeakKeyDictionary()
+        super().__init__(viewer, models)
         self._running_on: ImageLayer | None = None
         self.relabeller = Relabeller(self._to_relabel, self)
-        self._build()
-        self._apply_preferences()
+        self.live = Live(self)
         self._connect()
         self.refresh_models()
         self.reset_choices()
         self._show_device()
-
-    def _build(self) -> None:
-        self.form, self.label_form = FindForm(), LabelForm()
-        self.opening = Opening(self.models, lambda: self.viewer)
-        self.size_button = SizeControl(
-            self.form.nucleus_size, lambda: self.viewer, lambda: self.layer, self._estimated_size
-        )
-        self.device_label = wrapping("")
-        self.run_button = RunButton("Find nuclei")
-        self.message = Message()
-        self.mask_offer = MaskOffer(lambda: self.layer)
-        self.views = ViewPanel(self.viewer)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 4, 4, 4)
-        layout.addWidget(self.opening)
-        layout.addWidget(self.mask_offer)
-        for widget in (
-            self.form.native,
-            self.size_button,
-            self.device_label,
-            self.run_button,
-            self.message,
-            self.label_form.native,
-        ):
-            layout.addWidget(widget)
-        layout.addWidget(self.views)
-        layout.addStretch(1)
-
-    def _apply_preferences(self) -> None:
-        kept = preferences()
-        self.form.device.value, self.form.depth.value = kept.device, kept.depth
-        self.label_form.threshold.value, self.label_form.smallest.value = kept.threshold, kept.smallest
-        self.views.depth = kept.depth
 
     def _connect(self) -> None:
         self.opening.began.connect(self.message.clear)
@@ -114,11 +70,11 @@ class FindStage(QWidget):
         self.size_button.dragged.connect(self.message.note)
         self.run_button.pressed.connect(self.run)
         self.run_button.step.connect(self._on_step)
-        self.run_button.failed.connect(self._on_error)
+        self.run_button.failed.connect(self.show_error)
         self.run_button.finished.connect(self._on_finished)
         self.views.edit_pressed.connect(self._edit_copy)
         self.relabeller.done.connect(self._on_relabelled)
-        self.relabeller.failed.connect(self._on_error)
+        self.relabeller.failed.connect(self.show_error)
         self.form.image.changed.connect(self._follow)
         self.form.model.changed.connect(self._forget_model)
         self.form.device.changed.connect(self._show_device)
@@ -132,114 +88,37 @@ class FindStage(QWidget):
         self.viewer.dims.events.current_step.connect(self._follow)
 
     @property
-    def viewer(self) -> Viewer:
-        """The window's viewer; the dock doesn't keep it alive."""
-        viewer = self._viewer()
-        if viewer is None:
-            raise SettingsError("the window was closed")
-        return viewer
-
-    @property
-    def layer(self) -> ImageLayer | None:
-        """The chosen image layer."""
-        chosen: ImageLayer | None = self.form.image.value
-        return chosen
-
-    @property
-    def found(self) -> ResultLayers | None:
-        """Result layers of the chosen image."""
-        return self.results.get(self.layer) if self.layer is not None else None
-
-    def _estimated_size(self) -> float | None:
-        found = self.found
-        return None if found is None else found.results.nucleus_size
-
-    @property
     def running(self) -> bool:
         """Whether the network is at work, or its layers are still being added."""
-        return self.run_button.running or self.views.adding
-
-    def refresh_models(self, select: str | None = None) -> None:
-        """Offer shipped and recent models again."""
-        choices = self.models.choices()
-        names = [value for _, value in choices]
-        wanted = select if select in names else self.form.model.value
-        self.form.model.choices = choices
-        if names:
-            self.form.model.value = wanted if wanted in names else names[0]
-        else:
-            self.message.problem("No model is here yet: press Other model… and choose a checkpoint.")
-
-    def reset_choices(self, event: Any = None) -> None:
-        """Offer the image layers of the viewer, our own maps left out; called when layers come or go."""
-        own = [layer for layer in self.viewer.layers if isinstance(layer, ImageLayer) and KEY not in layer.metadata]
-        current = self.form.image.value
-        if [layer for layer in self.form.image.choices if layer is not None] != own:
-            self.form.image.choices = own
-        if own:
-            self.form.image.value = current if current in own else own[-1]
-        self._follow()
-
-    # opening
-
-    def open_image(self, path: str) -> None:
-        """Read a picture and choose it; a problem appears as one sentence."""
-        self.opening.open_image(path)
-
-    def open_model(self, path: str) -> None:
-        """Load a checkpoint and choose it; a problem appears as one sentence."""
-        self.opening.open_model(path)
-
-    def _image_opened(self, layer: ImageLayer, notes: str) -> None:
-        self.reset_choices()
-        self.form.image.value = layer
-        self.viewer.fit_to_view()
-        if notes:
-            self.message.note(notes)
-
-    def _open_labels(self, mask: OpenedMask) -> None:
-        labels = mask.labels
-        self.viewer.add_labels(
-            labels.pixels, name=labels.name, scale=labels.scale, units=labels.units, axis_labels=("y", "x")
-        )
-        self.message.note(f"{labels.name} is a layer of labels now; 2 Review can start from it.")
-
-    def _model_opened(self, checkpoint: Checkpoint, path: str) -> None:
-        self.refresh_models(path)
-        self._use(checkpoint)
-        self.message.note(f"Model {checkpoint.metadata.name} is ready.")
-
-    def _use(self, checkpoint: Checkpoint | None) -> None:
-        self.views.config = None if checkpoint is None else checkpoint.config
-        self.form.offer(checkpoint)
-        self.views.refresh()
+        return self.run_button.running or self.views.adding or self.live.running
 
     # running
 
     def run(self) -> None:
         """Start on what the form says; problems appear as one sentence."""
         self.message.clear()
+        self.live.end()
         try:
             job = job_from_form(self.viewer, self.form)
         except UNetSharpError as error:
             self.message.problem(str(error))
             return
-        found = self._room_for(job)
+        found = self.room_for(job)
         self._running_on = job.layer
         self.message.note("Preparing…")
-        self.run_button.start(find_steps, self.models, job, found.results, self._settings)
+        self.run_button.start(after, self.live.idle, find_steps, self.models, job, found.results, self._settings)
 
     def _settings(self) -> LabelSettings:
         """Asked by the run when it labels a plane: the sliders may have moved meanwhile."""
         return self.label_form.settings
 
-    def _room_for(self, job: FindJob) -> ResultLayers:
+    def room_for(self, job: FindJob) -> ResultLayers:
         """The result layers of an image, or new ones if there are none that fit its shape."""
         found = self.results.get(job.layer)
         if found is None or found.results.shape != (*job.image.stack_shape, *job.image.plane_shape):
             if found is not None:
                 found.remove_all()
-            found = self.results[job.layer] = ResultLayers(self.viewer, job.layer, Results(job.image))
+            found = self.results[job.layer] = ResultLayers(self.viewer, job.layer, LiveResults(job.image))
         found.results.replace_image(job.image)
         return found
 
@@ -248,7 +127,7 @@ class FindStage(QWidget):
             return
         found = self.results[self._running_on]
         if isinstance(step, Predictor):
-            self._begin(found, step)
+            self.begin(found, step)
         elif isinstance(step, TileDone):
             self.message.note(self.run_button.show_tile(step))
             found.refresh(set(step.tile.full))
@@ -258,7 +137,7 @@ class FindStage(QWidget):
             self.views.refresh_pictures()
             self._say_counts(found, step.nuclei, step.stopped)
 
-    def _begin(self, found: ResultLayers, predictor: Predictor) -> None:
+    def begin(self, found: ResultLayers, predictor: Predictor) -> None:
         """The model is on its device: make the layers."""
         self._use(predictor.checkpoint)
         levels = [level for level in LEVELS if level in found.results.labels]
@@ -282,7 +161,8 @@ class FindStage(QWidget):
             text = f"Stopped; what was finished is kept. {text}"
         self.message.note(" ".join([text, *found.results.notes]))
 
-    def _on_error(self, error: Exception) -> None:
+    def show_error(self, error: Exception) -> None:
+        """Say why a run or a live look ended."""
         if isinstance(error, UNetSharpError):
             self.message.problem(str(error))
         else:
@@ -300,7 +180,7 @@ class FindStage(QWidget):
     def _to_relabel(self) -> tuple[Results, Index, LabelSettings, int] | None:
         """The plane on screen with the settings of the form, if there is anything to label."""
         found, layer = self.found, self.layer
-        if found is None or layer is None or self.run_button.running:
+        if found is None or layer is None or self.run_button.running or self.live.at_work:
             return None
         index = plane_on_screen(self.viewer, layer)
         if index not in found.results.planes_computed():
@@ -334,14 +214,6 @@ class FindStage(QWidget):
     def _depth_changed(self, depth: int | None) -> None:
         self.views.depth = depth or max(LEVELS)
         self.views.refresh()
-
-    def _show_device(self, value: Any = None) -> None:
-        """The device that a run would take, its name and the reason."""
-        try:
-            device = choose_device(self.form.device.value)
-            self.device_label.setText(f"{device.name} ({device.reason})")
-        except UNetSharpError as error:
-            self.device_label.setText(str(error))
 
     def _forget_model(self, value: Any = None) -> None:
         """Another model was chosen; what it offers is known once it is loaded."""

@@ -145,6 +145,11 @@ class ResultLayers:
         for key, layer in self.layers.items():
             layer.metadata[KEY] = self._description(key)
 
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """What computed the results."""
+        return self._checkpoint
+
     def remove_all(self) -> None:
         """Take our layers out of the viewer."""
         with removing_many(self.viewer):

@@ -40,6 +40,7 @@ class QueueFilters:
     def __init__(self, desk: ReviewDesk, panel: WorkPanel, changed: Callable[[], None]) -> None:
         self._desk, self._panel, self._changed = desk, panel, changed
         self._fresh = self._drawn = False
+        self._named: dict[str, Region] = {}
         panel.region.layers = self._shapes
         for combo in (panel.order, panel.state, panel.region):
             combo.setCurrentIndex(0)
@@ -94,6 +95,8 @@ class QueueFilters:
 
     def _region(self, text: str) -> Region:
         """What is meant by a text of the combo box."""
+        if text in self._named:
+            return self._named[text]
         if text == HERE:
             return self._desk.canvas.view()
         if not text.startswith(IN_LAYER):
@@ -121,6 +124,27 @@ class QueueFilters:
             return
         self._show_text(DRAWN)
         self._serve_from(region, points)
+
+    def serve(self, region: Region, name: str, order: str) -> None:
+        """Serve what another stage found, under a name that stays in the combo box until another one is chosen.
+
+        Parameters
+        ----------
+        region : Region
+        name : str
+            On screen, such as "differences".
+        order : str
+            One of `ORDERS`; the doubtful ones alone would leave out most of it.
+        """
+        self._desk.leave_tool()
+        self._named = {name: region}
+        for combo, text in ((self._panel.order, order), (self._panel.region, name)):
+            combo.blockSignals(True)
+            if combo.findText(text) < 0:
+                combo.addItem(text)
+            combo.setCurrentText(text)
+            combo.blockSignals(False)
+        self._serve_from(region, [])
 
     def drop_drawn(self) -> None:
         """Nothing was drawn after all."""

@@ -34,8 +34,11 @@ def test_the_menus_open_it(make_napari_viewer):
     from napari._app_model import get_app_model
 
     viewer = make_napari_viewer()
-    get_app_model().commands.execute_command("napari-unetsharp.find").result()
-    assert len(docks(viewer)) == 1
+    for command, stage in (("find", "Find"), ("review", "Review"), ("teach", "Teach"), ("compare", "Compare")):
+        get_app_model().commands.execute_command(f"napari-unetsharp.{command}").result()
+        assert len(docks(viewer)) == 1
+        assert open_dock(viewer).stage == stage
+        assert [name for name, made in open_dock(viewer).buttons.items() if made.isChecked()] == [stage]
 
 
 def test_closed_with_its_button_it_comes_back_as_it_was(make_napari_viewer, qtbot):

@@ -27,6 +27,13 @@ def test_every_command_can_be_imported(manifest):
     manifest.validate_imports()
 
 
+def test_every_stage_is_in_a_menu_of_napari(manifest):
+    menus = {menu: [item.command for item in items] for menu, items in manifest.contributions.menus.items()}
+    assert menus["napari/layers/segment"] == ["napari-unetsharp.find"]
+    assert menus["napari/layers/annotate"] == ["napari-unetsharp.review", "napari-unetsharp.teach"]
+    assert menus["napari/layers/visualize"] == ["napari-unetsharp.compare"]
+
+
 def test_samples_open_in_the_window(make_napari_viewer):
     viewer = make_napari_viewer()
     viewer.open_sample("napari-unetsharp", "immunohistochemistry")
