@@ -106,6 +106,19 @@ def test_nobody_corrected_it(nuclei):
     assert against_words(found[0]) == "against Depth 4 · x04, 225 nuclei: nobody has corrected this"
 
 
+def test_a_mask_from_elsewhere_is_the_truth_that_was_given(nuclei):
+    """Nobody knows whether somebody corrected it, so neither is said."""
+    found = rows([depth(2, nuclei, 4), depth(4, nuclei)], Candidate("layer mask", nuclei))
+    assert against_words(found[0]) == "against layer mask, 225 nuclei, taken for the truth"
+    assert advice(found).startswith("On 225 nuclei of layer mask depth 2 finds 1.8 % fewer than depth 4, ")
+    assert "nobody" not in advice(found)
+
+
+def test_all_nuclei_of_the_depth_are_found(nuclei):
+    found = told([depth(2, nuclei), depth(4, nuclei)], nuclei, corrected=False)
+    assert "depth 2 misses 0.0 %, 95 % interval 0.0 to 1.6 %, and" in advice(found)
+
+
 def test_too_few_nuclei(nuclei):
     few = np.where(nuclei <= 12, nuclei, 0)
     sentence = advice(told([depth(1, few), depth(4, few)], few))

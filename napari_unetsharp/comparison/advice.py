@@ -64,7 +64,7 @@ class Loss:
     @property
     def interval_words(self) -> str:
         """Such as "0.2 to 2.4 %", or "0.3 % more to 1.2 % fewer"."""
-        if self.low < 0 < self.high or round(self.share, 3) == 0:
+        if self.low < 0 < self.high or (self.low < 0 and round(self.share, 3) == 0):
             return f"{_side(self.low)} to {_side(self.high)}"
         low, high = sorted((abs(self.low), abs(self.high)))
         return f"{100 * low:.1f} to {100 * high:.1f} %"
@@ -77,6 +77,8 @@ def _side(share: float) -> str:
 def against_words(row: Row) -> str:
     """What a row was compared with, such as "against Corrected, 88 nuclei"."""
     words = f"against {row.against}, {row.true_nuclei:,} {'nucleus' if row.true_nuclei == 1 else 'nuclei'}"
+    if row.given:
+        return f"{words}, taken for the truth"
     return words if row.corrected else f"{words}: nobody has corrected this"
 
 
@@ -101,10 +103,10 @@ def advice(rows: Sequence[Row], truth_name: str = "") -> str:
     compared = [row for row in rows if row.found is not None]
     if not compared:
         return ""
-    count, corrected = compared[0].true_nuclei, compared[0].corrected
+    count, corrected = compared[0].true_nuclei, compared[0].corrected or compared[0].given
     against = short_name(truth_name or compared[0].against)
     if count < FEWEST:
-        kind = "reviewed nuclei" if corrected else f"nuclei of {against}"
+        kind = "reviewed nuclei" if compared[0].corrected else f"nuclei of {against}"
         return f"Only {count} {kind}: too few to advise, {FEWEST} or more are needed."
     best = _best(rows, compared)
     others = [(row, loss) for row in compared if row is not best and (loss := Loss.of(row, best)) is not None]
@@ -113,7 +115,8 @@ def advice(rows: Sequence[Row], truth_name: str = "") -> str:
     row, loss = _named(best, others)
     name, than = short_name(row.name), short_name(best.name)
     if corrected:
-        told = f"On {count:,} reviewed nuclei {name} finds {loss.words} than {than}".replace("many than", "many as")
+        kind = f"nuclei of {against}" if compared[0].given else "reviewed nuclei"
+        told = f"On {count:,} {kind} {name} finds {loss.words} than {than}".replace("many than", "many as")
     else:
         told = f"Of the {count:,} nuclei of {against}, {name} misses {100 * loss.share:.1f} %"
     more = " and ".join(words for words in (_false(row, best), _faster(row, best)) if words)
@@ -124,7 +127,7 @@ def advice(rows: Sequence[Row], truth_name: str = "") -> str:
 
 
 def _best(rows: Sequence[Row], compared: list[Row]) -> Row:
-    reference = [row for row in rows if row.found is None and not row.corrected]
+    reference = [row for row in rows if row.found is None and not (row.corrected or row.given)]
     if reference:
         return reference[0]
     scores = np.nan_to_num([row.scores["f1_50"] for row in compared])

@@ -36,6 +36,8 @@ class Row:
         Name of what it was compared with.
     corrected : bool
         Whether a person corrected that.
+    given : bool
+        Whether it is labels that no model of ours computed and nobody corrected here, such as a mask from elsewhere.
     true_nuclei : int
         Nuclei of what it was compared with.
     nuclei : int
@@ -67,6 +69,7 @@ class Row:
     model: str = ""
     against: str = ""
     corrected: bool = False
+    given: bool = False
     true_nuclei: int = 0
     nuclei: int = 0
     found: int | None = None
@@ -150,7 +153,8 @@ def rows_steps(
         if candidate.name != truth.name:
             stories[candidate.name] = stories_of(seen)
         yield done, len(candidates)
-    heads = [Row(one.name, one.node, one.model, truth.name, truth.is_truth) for one in candidates]
+    given = not (truth.is_truth or truth.node)
+    heads = [Row(one.name, one.node, one.model, truth.name, truth.is_truth, given) for one in candidates]
     told = [row.with_cost((costs or {}).get(row.name)) for row in _filled(heads, tallies, seed)]
     return [replace(row, stories=stories.get(row.name, {})) for row in told]
 
@@ -174,7 +178,7 @@ def rows_of(
     list of Row
         In the order of `like`; without stories.
     """
-    heads = [Row(row.name, row.node, row.model, row.against, row.corrected) for row in like]
+    heads = [Row(row.name, row.node, row.model, row.against, row.corrected, row.given) for row in like]
     return [row.with_cost((costs or {}).get(row.name)) for row in _filled(heads, tallies, seed)]
 
 

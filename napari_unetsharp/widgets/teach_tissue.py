@@ -156,21 +156,20 @@ class Tissue(QObject):
         if turn != self._turn or viewer is None or source is None or source not in viewer.layers:
             return
         self._hide_others()
-        self._adding = True
         self._add(turn, list(planes.items()), planes)
 
     def _add(self, turn: int, left: list[tuple[str, NDArray[np.int32]]], planes: dict[str, NDArray[np.int32]]) -> None:
         """One layer for each turn of the event loop: napari needs a while for each."""
         viewer, source = self._viewer(), self._source()
-        self._adding = bool(left)
+        self._adding = False
         if turn != self._turn or viewer is None or source is None or source not in viewer.layers:
-            self._adding = False
             return
         if left:
             when, labels = left[0]
             self.layers[when] = _drawn(source, when, labels)
             viewer.layers.append(self.layers[when])
             viewer.layers.selection.active = source
+            self._adding = True
             QTimer.singleShot(0, partial(self._add, turn, left[1:], planes))
             return
         counts = {when: int(np.count_nonzero(np.bincount(labels.ravel())[1:])) for when, labels in planes.items()}
