@@ -95,7 +95,7 @@ def markdown(result: dict[str, Any]) -> str:
         f"# Compare in the window: {result['side']} px, {result['nuclei']:,} nuclei", "",
         f"{result['machine']}. Load when it began: {result['load']}. {result['date']}, commit {result['commit']}. "
         "Made by `benchmarks/compare_screen.py`.", "",
-        f"Entering the stage took {entering['seconds']} s until both and their numbers were there, with a longest "
+        f"Entering the stage took {entering['seconds']} s until both were there, with a longest "
         f"stall of the event loop of {entering['longest stall ms']} ms.", "",
         "| what | median ms | largest ms |", "|---|---:|---:|",
         *(f"| {name} | {row['median ms']} | {row['largest ms']} |" for name, row in result["rows"].items()),
