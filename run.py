@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-TESTED, USED = "pyqt5,pyqt6,dicom,slides,volumes,test", "pyqt6,dicom,export"
+TESTED, USED = "pyqt5,pyqt6,dicom,slides,volumes,cluster,test", "pyqt6,dicom,slides,volumes,export"
 """Extras of pyproject.toml that the tests, and the window, are installed with."""
 NEEDED = (3, 11)
 WINDOW = HERE / "window.png"

@@ -163,9 +163,14 @@ def _commit() -> str:
 def _code() -> str:
     """Hash of everything that a result depends on, as it is at the start: rows of one table must agree in it."""
     package = Path(napari_unetsharp.__file__).parent
-    files = [package / "network" / f"{name}.py" for name in ("wiring", "wired", "blocks", "upconv", "classification")]
+    files = [package / "network" / f"{name}.py" for name in (
+        "wiring", "wired", "blocks", "upconv", "bands", "forms", "strips", "classification"
+    )] + [package / "network" / "forms.json"]  # fmt: skip
     files += [package / "training" / f"{name}.py" for name in ("losses", "targets")]
-    files += [package / "nuclei" / f"{name}.py" for name in ("instances", "matching", "metrics")]
+    files += [
+        package / "nuclei" / f"{name}.py"
+        for name in ("instances", "label_cut", "label_window", "label_holes", "matching", "metrics")
+    ]
     files += [HERE / f"paper_{name}.py" for name in ("rows", "samples", "training", "measures")]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
 

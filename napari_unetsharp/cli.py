@@ -13,24 +13,11 @@ from napari_unetsharp.cli_evaluate import evaluate
 from napari_unetsharp.cli_export import export
 from napari_unetsharp.cli_export_model import export_model
 from napari_unetsharp.cli_fine_tune import fine_tune
+from napari_unetsharp.cli_segment import HELP, segment
 from napari_unetsharp.cli_train import train
 from napari_unetsharp.errors import CheckpointError, SettingsError
 from napari_unetsharp.images.intensity import NORMALISATIONS, Intensity
-from napari_unetsharp.terminal import (
-    AccurateOption,
-    CheckpointOption,
-    DeviceOption,
-    GuidedOption,
-    JsonOption,
-    LevelOption,
-    OrientationsOption,
-    PrecisionOption,
-    SizeOption,
-    SmallestOption,
-    SplitOption,
-    ThresholdOption,
-    progress_bar,
-)
+from napari_unetsharp.terminal import JsonOption
 
 app = typer.Typer(
     name="unetsharp", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -38,61 +25,7 @@ app = typer.Typer(
 )  # fmt: skip
 
 
-@app.command()
-def segment(
-    images: Annotated[list[Path], typer.Argument(help="Pictures: TIFF, PNG, JPEG or DICOM.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", show_default=False)],
-    checkpoint: CheckpointOption = "nuclei",
-    level: LevelOption = None,
-    all_levels: Annotated[bool, typer.Option("--all-levels", help="Labels of every depth up to it.")] = False,
-    branches: Annotated[bool, typer.Option("--branches", help="Probability maps of every branch as well.")] = False,
-    threshold: ThresholdOption = 0.5,
-    smallest: SmallestOption = 20,
-    split: SplitOption = True,
-    nucleus_size: SizeOption = None,
-    orientations: OrientationsOption = 1,
-    accurate: AccurateOption = False,
-    guided: GuidedOption = False,
-    precision: PrecisionOption = "float32",
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
-) -> None:
-    """Write a labels TIFF per image (STEM_L4.tif), and report.json."""
-    from napari_unetsharp.inference.batch import BatchJob, segment_files
-    from napari_unetsharp.inference.predictor import Predictor
-    from napari_unetsharp.network.checkpoint import load_checkpoint
-    from napari_unetsharp.nuclei.instances import LabelSettings
-
-    settings = LabelSettings(threshold, smallest, split)
-    loaded = load_checkpoint(checkpoint)
-    depth = level or loaded.config.level
-    job = BatchJob(out, depth, all_levels, branches, settings, nucleus_size)
-    wanted = None if accurate else job.wanted(loaded.config.heads)
-    options: dict[str, Any] = {"guided": guided, "orientations": orientations, "accurate": accurate}
-    predictor = Predictor(loaded, device, depth, wanted, precision=precision, **options)
-    with progress_bar() as show:
-        report = segment_files(images, predictor, job, show)
-    if as_json:
-        print(json.dumps(report))
-    else:
-        _print_report(report, out)
-    failed = [entry for entry in report["images"] if entry["error"]]
-    if failed:
-        typer.echo(f"{len(failed)} of {len(report['images'])} failed: {failed[0]['error']}", err=True)
-        raise typer.Exit(2)
-
-
-def _print_report(report: dict[str, Any], out: Path) -> None:
-    for entry in report["images"]:
-        if entry["error"]:
-            continue
-        counts = ", ".join(f"{count:,} nuclei at {level}" for level, count in entry["nuclei"].items())
-        print(f"{entry['input']}: {counts} ({entry['seconds']} s)")
-        for warning in entry["warnings"]:
-            print(f"  {warning}")
-    print(f"Written to {out}")
-
-
+app.command(help=HELP)(segment)
 app.command()(evaluate)
 app.command(cls=ManyValues)(compare)
 app.command()(train)

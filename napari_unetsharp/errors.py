@@ -52,3 +52,7 @@ class LabelsError(UNetSharpError):
 
 class SaveError(UNetSharpError):
     """Files can't be written; what was there before is still whole."""
+
+
+class SlideRunError(UNetSharpError):
+    """The folder of a run over a slide is missing, damaged, in use, or belongs to another run."""

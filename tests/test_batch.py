@@ -16,8 +16,10 @@ from napari_unetsharp import __version__
 from napari_unetsharp.errors import SettingsError
 from napari_unetsharp.images.image import Image
 from napari_unetsharp.images.tiff import read_tiff, write_tiff
-from napari_unetsharp.inference.batch import BatchJob, segment_files
 from napari_unetsharp.inference.predictor import Predictor
+from napari_unetsharp.jobs.inputs import find_sources
+from napari_unetsharp.jobs.segment import JobList, segment
+from napari_unetsharp.jobs.settings import JobSettings
 from napari_unetsharp.network.grid import branches_of_level
 from napari_unetsharp.nuclei.instances import LabelSettings
 
@@ -25,7 +27,16 @@ PICTURE = discs((50, 70), [(15, 15), (30, 50)], 7)
 
 
 def job(folder, level=4, all_levels=False, branches=False, **settings):
-    return BatchJob(folder, level, all_levels, branches, LabelSettings(**settings))
+    return JobSettings(folder, level, all_levels, branches, LabelSettings(**settings))
+
+
+def segment_files(paths, predictor, asked, on_progress=lambda text, done, total: None):
+    return segment(JobList(find_sources(paths, asked.folder), asked, predictor.checkpoint), predictor, on_progress)
+
+
+def seen(folder):
+    """Names in a folder that aren't hidden."""
+    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
 
 
 def network(job, checkpoint=None, **settings):
@@ -69,7 +80,7 @@ def test_heads_that_are_missing_are_left_out_or_refused(tmp_path):
 def test_labels_of_the_level_and_a_report(tmp_path):
     asked = job(tmp_path / "new" / "out")
     report = segment_files([saved(tmp_path / "tissue.png")], network(asked), asked)
-    assert sorted(os.listdir(asked.folder)) == ["report.json", "tissue_L4.tif"]
+    assert seen(asked.folder) == ["report.csv", "report.json", "tissue_L4.tif"]
     labels = tifffile.imread(asked.folder / "tissue_L4.tif")
     np.testing.assert_array_equal(labels > 0, PICTURE > 100)
     assert (labels.dtype, labels.max()) == (np.uint16, 2)
@@ -78,7 +89,8 @@ def test_labels_of_the_level_and_a_report(tmp_path):
     assert 0 < seconds < 60
     assert entry == {
         "input": str(tmp_path / "tissue.png"), "files": [str(asked.folder / "tissue_L4.tif")], "shape": [50, 70],
-        "axes": "YX", "nucleus_size": None, "nuclei": {"L4": 2}, "error": "",
+        "axes": "YX", "nucleus_size": None, "nuclei": {"L4": 2}, "error": "", "name": "tissue", "kind": "picture",
+        "state": "done",
         "warnings": ["The one channel was repeated for the 3 that this model takes."],
     }  # fmt: skip
 
@@ -97,7 +109,7 @@ def test_all_levels_and_branches(tmp_path):
     asked = job(tmp_path / "out", all_levels=True, branches=True)
     report = segment_files([saved(tmp_path / "a.png")], network(asked), asked)
     names = {f"a_L{level}.tif" for level in (1, 2, 3, 4)} | {f"a_{name}.tif" for name in branches_of_level(4)}
-    assert {*os.listdir(asked.folder)} == names | {"report.json"}
+    assert {*seen(asked.folder)} == names | {"report.json", "report.csv"}
     assert {Path(file).name for file in report["images"][0]["files"]} == names
     assert report["images"][0]["nuclei"] == {"L1": 2, "L2": 2, "L3": 2, "L4": 2}
     for name in branches_of_level(4):
@@ -109,7 +121,7 @@ def test_all_levels_and_branches(tmp_path):
 def test_branches_alone_leave_the_other_levels_labels_out(tmp_path):
     asked = job(tmp_path / "out", 2, branches=True)
     report = segment_files([saved(tmp_path / "a.png")], network(asked), asked)
-    assert {*os.listdir(asked.folder)} == {"a_L2.tif", "a_x01.tif", "a_x02.tif", "report.json"}
+    assert seen(asked.folder) == ["a_L2.tif", "a_x01.tif", "a_x02.tif", "report.csv", "report.json"]
     assert report["images"][0]["nuclei"] == {"L2": 2}
 
 
@@ -172,7 +184,7 @@ def test_inputs_of_the_same_name_do_not_overwrite_each_other(names, stems, tmp_p
         (file,) = entry["files"]
         assert Path(file).name == f"{stem}_L1.tif"
         assert tifffile.imread(file).shape == (20, 20 + place)
-    assert len(os.listdir(asked.folder)) == len(names) + 1
+    assert len(seen(asked.folder)) == len(names) + 2
 
 
 def test_one_that_fails_does_not_stop_the_others(tmp_path):
@@ -189,7 +201,7 @@ def test_one_that_fails_does_not_stop_the_others(tmp_path):
     for path, error in zip(paths, errors, strict=True):
         assert not error or path.name in error
         assert "\n" not in error
-    assert sorted(os.listdir(asked.folder)) == ["a_L4.tif", "report.json"]
+    assert seen(asked.folder) == ["a_L4.tif", "report.csv", "report.json"]
     assert [entry["files"] == [] for entry in report["images"]] == [True, True, False, True]
 
 

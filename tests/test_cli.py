@@ -29,6 +29,7 @@ from napari_unetsharp.network.unet_sharp import count_parameters
 ROOT = Path(__file__).parents[1]
 PICTURE = discs((50, 70), [(15, 15), (30, 50)], 7)
 COLOUR = np.repeat(PICTURE[..., np.newaxis], 3, axis=2)
+REPORTS = {"report.json", "report.csv"}
 
 
 @pytest.fixture
@@ -56,6 +57,11 @@ def saved(path, pixels=COLOUR):
     path.parent.mkdir(parents=True, exist_ok=True)
     Pillow.fromarray(pixels).save(path)
     return path
+
+
+def seen(folder):
+    """Names in a folder that aren't hidden."""
+    return {name for name in os.listdir(folder) if not name.startswith(".")}
 
 
 def one_sentence(text):
@@ -120,7 +126,7 @@ def test_a_missing_file_is_one_sentence_and_the_others_are_done(unetsharp, model
     assert one_sentence(err)
     assert "1 of 3 failed" in err
     assert "missing.png" in err
-    assert {"a_L4.tif", "b_L4.tif", "report.json"} == set(os.listdir(tmp_path / "out"))
+    assert {"a_L4.tif", "b_L4.tif", *REPORTS} == seen(tmp_path / "out")
     assert out.count("nuclei") == 2
 
 
@@ -135,11 +141,11 @@ def test_levels_and_branches(unetsharp, model, tmp_path):
     image = saved(tmp_path / "a.png")
     code, out, _ = unetsharp("segment", image, "-o", tmp_path / "2", "-c", model, "--level", 2)
     assert code == 0
-    assert set(os.listdir(tmp_path / "2")) == {"a_L2.tif", "report.json"}
+    assert seen(tmp_path / "2") == {"a_L2.tif", *REPORTS}
     code, out, _ = unetsharp("segment", image, "-o", tmp_path / "4", "-c", model, "--all-levels", "--branches")
     assert code == 0
     names = {f"a_L{level}.tif" for level in (1, 2, 3, 4)} | {f"a_{name}.tif" for name in branches_of_level(4)}
-    assert set(os.listdir(tmp_path / "4")) == names | {"report.json"}
+    assert seen(tmp_path / "4") == names | REPORTS
     assert "2 nuclei at L1" in out
     for name in branches_of_level(4):
         values = tifffile.imread(tmp_path / "4" / f"a_{name}.tif")
@@ -185,7 +191,7 @@ def test_a_depth_without_a_head_is_refused(unetsharp, tmp_path):
     assert "depth 2 has no head" in err
     code, _, _ = unetsharp("segment", image, "-o", tmp_path / "out", "-c", tmp_path / "one.safetensors", "--all-levels")
     assert code == 0
-    assert set(os.listdir(tmp_path / "out")) == {"a_L4.tif", "report.json"}
+    assert seen(tmp_path / "out") == {"a_L4.tif", *REPORTS}
 
 
 @pytest.mark.parametrize("words", [["segment", "a.png", "-o", "out", "--level", "7"], ["segment", "a.png"], ["segmnt"]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import subprocess
 import sys
@@ -173,6 +174,87 @@ def test_a_saved_review_with_and_without_its_picture(review, image, tmp_path):
         for path in (saved / "nuclei.geojson", tmp_path / "one" / "field_nuclei.geojson")
     )
     assert features == again
+
+
+# Slides and DICOM ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The folder of a run over a small DICOM slide."""
+    for needed in ("highdicom", "zarr", "pyarrow"):
+        pytest.importorskip(needed)
+    from painted_slides import painted_run, write_slide
+
+    from napari_unetsharp.images.slide_open import open_slide
+
+    (tmp_path / "slides").mkdir()
+    with open_slide(write_slide(tmp_path / "slides" / "s1.dcm")) as slide:
+        painted_run(tmp_path / "run", slide).close()
+    return tmp_path / "run"
+
+
+def test_a_run_over_a_slide(run, tmp_path):
+    out = tmp_path / "out"
+    said = typed(run, "--out", out)
+    assert names(out) == {f"s1_nuclei.{ending}" for ending in ("csv", "geojson", "parquet", "ome.zarr")}
+    assert said.splitlines()[0] == f"{len(cells(out / 's1_nuclei.csv'))} nuclei"
+    found = json.loads((out / "s1_nuclei.geojson").read_text(encoding="utf-8"))
+    assert {feature["properties"]["objectType"] for feature in found["features"]} == {"detection"}
+
+
+def test_a_run_over_a_dicom_slide_as_dicom(run, tmp_path):
+    import pydicom
+
+    (tmp_path / "slides").rename(tmp_path / "moved")
+    words = (run, "--out", tmp_path / "out", "--format", "dicom-seg", "--format", "dicom-ann")
+    assert "give it by --image" in typed(*words)
+    told = json.loads(typed(*words, "--image", tmp_path / "moved" / "s1.dcm", "--json"))
+    assert [pydicom.dcmread(file).Modality for file in told["files"]] == ["SEG", "ANN"]
+    assert told["nuclei"] > 5
+
+
+def test_a_packed_run(run, tmp_path):
+    typed(run, "--out", tmp_path / "out", "--format", "geojson", "--packed", "gz", "--annotations")
+    (path,) = (tmp_path / "out").iterdir()
+    found = json.loads(gzip.decompress(path.read_bytes()))
+    assert (path.name, found["features"][0]["properties"]["objectType"]) == ("s1_nuclei.geojson.gz", "annotation")
+
+
+def test_the_mask_of_a_dicom_series_as_dicom(tmp_path):
+    pytest.importorskip("highdicom")
+    import pydicom
+    from test_volume import SCAN, write_series
+
+    series = write_series(
+        tmp_path / "ct", [2.5 * number for number in range(7)], StudyInstanceUID="1.2.3", FrameOfReferenceUID="1.2.4"
+    )
+    tifffile.imwrite(tmp_path / "ct_L2.tif", (SCAN > 1500).astype(np.uint16), photometric="minisblack")
+    words = (tmp_path / "ct_L2.tif", "--out", tmp_path / "out", "--format", "dicom-seg")
+    assert "give the DICOM file or series" in typed(*words)
+    assert typed(*words, "--image", series) == f"Written to {tmp_path / 'out' / 'ct_L2_seg.dcm'}\n"
+    assert pydicom.dcmread(tmp_path / "out" / "ct_L2_seg.dcm").pixel_array.sum() == (SCAN > 1500).sum()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "--format", "tiff"], "choose from csv, geojson, parquet, ngff, ngff-0.4, dicom-seg, dicom-ann"),
+        (["run", "--packed", "rar"], "choose gz or zip"),
+        (["run", "--pixel-size", "0.5"], "isn't for a run over a slide"),
+        (["run", "--seconds"], "--seconds isn't for a run over a slide"),
+        (["cells_cp_masks.tif", "--packed", "gz"], "only the GeoJSON of a slide is packed"),
+        (["cells_cp_masks.tif", "--format", "ngff"], "choose from csv, geojson, tiff, dicom-seg"),
+    ],
+)
+def test_what_does_not_go_together(words, said, mask, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    found = typed(*words, "--out", "out")
+    assert said in found
+    assert len(found.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
 
 
 # One sentence -------------------------------------------------------------------------------------------

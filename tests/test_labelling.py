@@ -78,8 +78,10 @@ def scenes(draw):
         probability = clouds(seed, shape, draw(st.sampled_from([1.0, 2.0, 4.0, 8.0])))
     if not draw(st.booleans()):
         return probability, None
-    smooth = ndimage.gaussian_filter(probability.astype(np.float32), draw(st.sampled_from([0.5, 2.0])))
-    return probability, smooth.astype(np.float16)
+    width = draw(st.sampled_from([0.5, 2.0]))
+    if draw(st.booleans()):
+        return probability, clouds(seed + 1, shape, width).astype(np.float16)
+    return probability, ndimage.gaussian_filter(probability.astype(np.float32), width).astype(np.float16)
 
 
 chosen_settings = st.builds(LabelSettings, st.sampled_from([0.3, 0.5, 0.6]), st.integers(0, 40), st.booleans())

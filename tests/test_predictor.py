@@ -131,6 +131,47 @@ def test_brightness_is_measured_on_the_whole_plane_also_for_a_region():
     assert part.full["x01"][100:120, 100:120].max() < 0.01
 
 
+class Watched:
+    """A plane that notes what is read of it."""
+
+    ndim = 3
+
+    def __init__(self, pixels):
+        self.pixels, self.shape, self.dtype, self.read = pixels, pixels.shape, pixels.dtype, []
+
+    def __getitem__(self, key):
+        self.read.append(key)
+        return self.pixels[key]
+
+
+def test_limits_that_are_given_hold_for_any_part_and_nothing_else_is_read():
+    grey = np.full((200, 180, 1), 100.0, np.float32)
+    grey[110:120, 100:110] = 150
+    grey[0, 0] = np.nan  # never read
+    network = seeing_brightness(intensity=Intensity(low=0, high=100, mean=(0.0,), deviation=(1.0,)), in_channels=1)
+    for limits, bright in (((100.0, 160.0), True), ((100.0, 1000.0), False)):
+        plane = Watched(grey)
+        (tile,) = cpu(network, 1).tiles(plane, Region(100, 100, 20, 20), limits=limits)
+        assert (tile.full["x01"][14:24, 4:14] > 0.5).all() == bright
+        assert tile.core == Region(96, 96, 32, 32)
+        assert min(rows.start for rows, _ in plane.read) == 64
+        assert max(columns.stop for _, columns in plane.read) == 160
+    with pytest.raises(ImageError, match="NaN"):
+        list(cpu(network, 1).tiles(Watched(grey), Region(0, 0, 20, 20), limits=limits))
+
+
+def test_limits_and_magnification_that_are_given_are_those_that_a_plane_would_have(checkpoint):
+    plane = TISSUE[100:228, 150:290]
+    known = replace(checkpoint, metadata=replace(checkpoint.metadata, nucleus_size=10.0))
+    whole = cpu(known, 1).predict(plane, nucleus_size=16.0)
+    given = whole.full["x01"] * 0
+    for tile in cpu(checkpoint, 1).tiles(Watched(plane), limits=(0.0, 255.0), factor=10 / 16):
+        given[tile.core.slices] = tile.full["x01"]
+    assert largest_difference(given, whole.full["x01"]) <= 0.01
+    with_limits = cpu(known, 1).predict(plane, nucleus_size=16.0, limits=(0.0, 255.0))
+    assert largest_difference(with_limits.full["x01"], whole.full["x01"]) <= 0.01
+
+
 def test_the_same_input_gives_the_same_bits(checkpoint):
     plane = TISSUE[:90, :70]
     one, other = (cpu(checkpoint).predict(plane) for _ in range(2))

@@ -59,7 +59,7 @@ def test_importing_the_package_leaves_torch_out():
 def test_the_command_line_leaves_napari_and_qt_out():
     statement = (
         "import napari_unetsharp.cli, napari_unetsharp.launch, napari_unetsharp.doctor; "
-        "import napari_unetsharp.inference.batch, napari_unetsharp.training.fit; "
+        "import napari_unetsharp.jobs.distribute, napari_unetsharp.training.fit; "
         "napari_unetsharp.doctor.findings()"
     )
     modules = modules_after(statement)

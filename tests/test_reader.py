@@ -19,10 +19,13 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid  # noqa: E402
 
 from napari_unetsharp.errors import ImageError  # noqa: E402
 from napari_unetsharp.images.files import read_image  # noqa: E402
+from napari_unetsharp.images.volume import Planes  # noqa: E402
 from napari_unetsharp.nuclei.identity import identify  # noqa: E402
-from napari_unetsharp.widgets.reader import get_reader  # noqa: E402
+from napari_unetsharp.widgets.reader import get_reader, opens_as_one  # noqa: E402
 from napari_unetsharp.widgets.review_source import subject_of  # noqa: E402
 from napari_unetsharp.widgets.sample_data import drawn_fluorescence, immunohistochemistry  # noqa: E402
+from napari_unetsharp.widgets.slide_layers import is_slide  # noqa: E402
+from napari_unetsharp.widgets.source import image_from_layer  # noqa: E402
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "formats" / "dicom"
 
@@ -56,13 +59,13 @@ def shown(path: str | list[str]) -> list[Image]:
     return list(viewer.layers)
 
 
-@pytest.mark.parametrize("name", ["a.dcm", "a.DCM", "b.dicom", "c.ima", "c.IMA"])
-def test_dicom_endings_are_claimed(name):
+@pytest.mark.parametrize("name", ["a.dcm", "a.DCM", "b.dicom", "c.IMA", "a.svs", "a.ome.tif", "a.nii.gz", "a.NRRD"])
+def test_dicom_slides_and_volumes_are_claimed(name):
     assert get_reader(name) is not None
     assert get_reader([name, "other.dcm"]) is not None
 
 
-@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.svs", "dcm", "folder", "a.dcm.gz", [], ["a.dcm", "b.tif"]])
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "dcm", "folder", "a.dcm.gz", [], ["a.dcm", "b.tif"]])
 def test_everything_else_is_left_to_napari(name):
     assert get_reader(name) is None
 
@@ -133,6 +136,76 @@ def test_real_files_become_layers(name):
     (layer,) = shown(str(SHARED / f"{name}.dcm"))
     assert layer.name == name
     assert layer.contrast_limits[0] < layer.contrast_limits[1]
+
+
+def series(folder: Path, count: int = 3, **elements: object) -> list[str]:
+    """Write planes 2 mm apart, the last one first; stored 0 to 95 upwards, shown from 20 to 71."""
+    folder.mkdir()
+    uid, paths = generate_uid(), []
+    for number in range(count):
+        stored = (np.arange(96, dtype=np.uint8).reshape(8, 12) + number).astype(np.uint8)
+        place = {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "ImagePositionPatient": [0, 0, 2 * number]}
+        about = {"SeriesInstanceUID": uid, "Modality": "CT", "PixelSpacing": [0.5, 0.25]}
+        window = {"WindowCenter": 45.5, "WindowWidth": 51}
+        paths.append(save(folder / f"{count - number}.dcm", stored, **{**about, **place, **window, **elements}))
+    return paths
+
+
+def test_a_series_is_one_lazy_layer_shown_and_run_through_its_window(tmp_path):
+    paths = series(tmp_path / "ct")
+    for opened in (str(tmp_path / "ct"), paths):
+        (layer,) = shown(opened)
+        assert isinstance(layer.data, Planes)
+        assert layer.data.shape == (3, 8, 12)
+        np.testing.assert_allclose(layer.scale, (2, 0.5, 0.25))
+        assert [str(unit) for unit in layer.units] == ["millimeter"] * 3
+        assert tuple(layer.contrast_limits) == (20, 71)
+    layer.contrast_limits = (0, 200)  # what is on screen changes nothing
+    image = image_from_layer(layer)
+    assert (image.axes, image.scale) == ("ZYX", (2, 0.5, 0.25))
+    stored = np.arange(96).reshape(8, 12) + 1
+    by_hand = np.clip((stored - 20) * 5, 0, 255)
+    np.testing.assert_array_equal(image.plane((1,))[..., 0], by_hand)
+
+
+def test_a_folder_is_one_picture_only_where_it_is_a_series_a_slide_or_a_zarr(tmp_path):
+    series(tmp_path / "ct")
+    assert opens_as_one(tmp_path / "ct")
+    apart = tmp_path / "pictures"
+    apart.mkdir()
+    for name in ("a.dcm", "b.dcm"):  # each of its own: a folder to work through
+        save(apart / name, np.eye(4, dtype=np.uint8), SeriesInstanceUID=generate_uid())
+    (tmp_path / "photos").mkdir()
+    imageio.imwrite(tmp_path / "photos" / "a.png", np.eye(9, dtype=np.uint8))
+    (tmp_path / "cut off.zarr").mkdir()
+    for other in (apart, tmp_path / "photos", tmp_path, tmp_path / "nowhere"):
+        assert not opens_as_one(other)
+        assert get_reader(str(other)) is None
+    reader = get_reader(str(tmp_path / "cut off.zarr"))
+    with pytest.raises(ImageError, match="incomplete"):
+        reader(str(tmp_path / "cut off.zarr"))
+
+
+def test_a_volume_without_a_window_gets_one_for_all_planes(tmp_path):
+    ramp = np.arange(4 * 30 * 40, dtype=np.int16).reshape(4, 30, 40)
+    header = "NRRD0004\ntype: short\ndimension: 3\nsizes: 40 30 4\nspacings: 0.5 0.5 2\nendian: little\n"
+    (tmp_path / "a.nrrd").write_bytes((header + "encoding: raw\n\n").encode() + ramp.tobytes())
+    (layer,) = shown(str(tmp_path / "a.nrrd"))
+    np.testing.assert_allclose(layer.contrast_limits, np.percentile(ramp, (0.5, 99.8)), atol=10)
+    image = image_from_layer(layer)
+    planes = np.stack([image.plane((number,))[..., 0] for number in range(4)]).astype(int)
+    assert planes.dtype != np.int16
+    assert (np.diff(planes.reshape(4, -1).mean(axis=1)) > 40).all()  # later planes stay brighter
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"no files in {SHARED}")
+def test_real_series_and_slides_become_layers():
+    (layer,) = shown(str(SHARED.parent / "dicom_series" / "STS_002" / "CT" / "image"))
+    assert layer.data.shape[0] == 48
+    assert layer.metadata["format"] == "CT series"
+    (slide,) = shown(str(SHARED.parent / "derived" / "CMU-1-Small-Region_pyramid.ome.tif"))
+    assert is_slide(slide)
+    np.testing.assert_allclose(slide.scale, (0.499, 0.499))
 
 
 def test_sample_pictures_need_no_download(monkeypatch):

@@ -48,6 +48,10 @@ class Planes:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Planes:
+        """A duplicated layer shows the same file: nothing here is ever written."""
+        return self
+
     @property
     def ndim(self) -> int:
         """Number of axes."""

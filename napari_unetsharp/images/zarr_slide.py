@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from napari_unetsharp.images.zarr_described import Multiscale, read_multiscale
 _SMALLEST_TILE, _LARGEST_TILE = 256, 2048
 _COUNTED = 4096
 _SAMPLED = 2**20
+_PIECES, _ALONG = 256, 8
 
 
 class ZarrTiles:
@@ -200,9 +202,20 @@ def _check_scales(about: Multiscale, rows: int, columns: int, notes: list[str]) 
 
 
 def _identity(path: Path, levels: Any) -> str:
-    """Hash the description, the sides and the pixels of the smallest level (at most a million values)."""
+    """Hash the description, the sides and a million values of the smallest level; of a large one those of 64 pieces."""
     level = levels[-1]
-    step = max(1, int(np.ceil((level.shape[-3] * level.shape[-2] * level.shape[-1] / _SAMPLED) ** 0.5)))
-    pixels = level[(*(0 for _ in level.stack_shape), slice(None, None, step), slice(None, None, step))]
+    sides, tile, first = level.shape[-3:-1], level.tiles.tile, (0,) * len(level.stack_shape)
+    counts = [-(-side // length) for side, length in zip(sides, tile, strict=True)]
+    step = max(1, int(np.ceil((prod(level.shape[-3:]) / _SAMPLED) ** 0.5)))
+    if prod(counts) <= _PIECES:
+        read = [level[(*first, slice(None, None, step), slice(None, None, step))]]
+    else:
+        along = [sorted({count * at // _ALONG for at in range(_ALONG)}) for count in counts]
+        step = max(1, int(np.ceil((len(along[0]) * len(along[1]) * prod(tile) * level.shape[-1] / _SAMPLED) ** 0.5)))
+        read = [
+            level[(*first, *(slice(at * side, (at + 1) * side, step) for at, side in zip(place, tile, strict=True)))]
+            for place in product(*along)
+        ]
     described = [file for file in (path / "zarr.json", path / ".zattrs") if file.is_file()]
-    return content_identity(described, [repr([one.shape for one in levels]).encode(), pixels.tobytes()])
+    pixels = b"".join(one.tobytes() for one in read)
+    return content_identity(described, [repr([one.shape for one in levels]).encode(), pixels])

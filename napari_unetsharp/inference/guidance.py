@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetsharp.inference.tiling import Region, TilePlan, padded, read_window
+from napari_unetsharp.inference.tiling import Region, TilePlan, mirrored, padded
 from napari_unetsharp.network.upconv import Window
 
 _AROUND = 8
@@ -20,15 +20,23 @@ class Gates:
 
     Attributes
     ----------
-    maps : dict of str to array of float32, (Y, X)
+    maps : dict of str to array of float32, (area.height, area.width)
         0 where every window over a pixel says "no target", 1 where every one says "target".
+    area : Region
+        Where they lie in the plane: all that a tile reads.
+    shape : tuple of int
+        (Y, X) of the plane.
     """
 
     maps: dict[str, NDArray[np.float32]]
+    area: Region
+    shape: tuple[int, int]
 
     def at(self, name: str, window: Window) -> NDArray[np.float32]:
         """A branch's gate on a tile's window, mirrored beyond the plane as its pixels are."""
-        return np.asarray(read_window(self.maps[name][..., np.newaxis], window)[..., 0])
+        rows = mirrored(window.top, window.height, self.shape[0]) - self.area.top
+        columns = mirrored(window.left, window.width, self.shape[1]) - self.area.left
+        return np.asarray(self.maps[name][rows[:, None], columns[None, :]])
 
 
 def presence_gates(
@@ -63,20 +71,36 @@ def presence_gates(
     side = min(padded(crop), padded(max(shape)))
     tent = _tent(side)
     sums: dict[str, NDArray[np.float32]] = {}
-    weights = np.zeros(shape, np.float32)
-    for top in range(-side // 2, shape[0], side // 2):
-        for left in range(-side // 2, shape[1], side // 2):
+    area = _area(plans, shape)
+    weights = np.zeros((area.height, area.width), np.float32)
+    for top in _starts(area.top, area.height, side):
+        for left in _starts(area.left, area.width, side):
             if not any(_touches(plan.core, top, left, side) for plan in plans):
                 continue
-            window = Window(top, left, side, side, side, side)
-            inside = Region(top, left, side, side).within(shape)
-            part = tent[inside.top - top :, inside.left - left :][: inside.height, : inside.width]
+            inside = Region(top - area.top, left - area.left, side, side).within(weights.shape)
+            from_top, from_left = inside.top + area.top - top, inside.left + area.left - left
+            part = tent[from_top : from_top + inside.height, from_left : from_left + inside.width]
             weights[inside.slices] += part
-            for name, present in run(read(window)).items():
-                total = sums.setdefault(name, np.zeros(shape, np.float32))
+            for name, present in run(read(Window(top, left, side, side, side, side))).items():
+                total = sums.setdefault(name, np.zeros_like(weights))
                 total[inside.slices] += part * present
     weights = np.maximum(weights, np.float32(1e-6))
-    return Gates({name: np.asarray(total / weights, np.float32) for name, total in sums.items()})
+    return Gates({name: np.asarray(total / weights, np.float32) for name, total in sums.items()}, area, shape)
+
+
+def _area(plans: list[TilePlan], shape: tuple[int, int]) -> Region:
+    """The part of the plane that the tiles read: a block of a slide is small beside it."""
+    windows = [plan.window for plan in plans]
+    top, left = min(window.top for window in windows), min(window.left for window in windows)
+    bottom = max(window.top + window.height for window in windows)
+    right = max(window.left + window.width for window in windows)
+    return Region(top, left, bottom - top, right - left).within(shape)
+
+
+def _starts(first: int, length: int, side: int) -> range:
+    """Multiples of half a side from which a window reaches into a stretch of an axis."""
+    half = side // 2
+    return range((first // half - 1) * half, first + length, half)
 
 
 def _tent(side: int) -> NDArray[np.float32]:

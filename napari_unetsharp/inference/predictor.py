@@ -27,6 +27,7 @@ from napari_unetsharp.inference.tile_pass import TilePass, WindowMaps
 from napari_unetsharp.inference.tiling import (
     LARGE_TILE,
     Region,
+    block_tile,
     padded,
     plan_tiles,
     read_window,
@@ -35,6 +36,8 @@ from napari_unetsharp.inference.tiling import (
 from napari_unetsharp.network.checkpoint import Checkpoint
 from napari_unetsharp.network.device import choose_device
 from napari_unetsharp.network.upconv import Window
+
+Limits = tuple[float, float]
 
 
 class Predictor:
@@ -111,6 +114,8 @@ class Predictor:
         region: Region | None = None,
         notes: list[str] | None = None,
         nucleus_size: float | None = None,
+        limits: Limits | None = None,
+        factor: float | None = None,
     ) -> Iterator[TileMaps]:
         """Compute a plane, yielding each tile as it is finished, the middle of the region first.
 
@@ -130,6 +135,12 @@ class Predictor:
             Typical diameter in pixels of the plane's nuclei, by which it is brought to the checkpoint's scale; by
             default it is estimated (`estimate_size`). The checkpoint's own size leaves the plane as it is, and so does
             a checkpoint that knows none.
+        limits : (float, float), optional
+            Grey values that become 0 and 1 (`Intensity.limits`), shared by all blocks of a slide. The plane is then
+            read only where it is computed, so it may be anything with `shape`, `ndim` and `dtype`, the channels that
+            the network takes, and slices ``plane[y0:y1, x0:x1]``.
+        factor : float, optional
+            Magnification that brings the plane to the checkpoint's scale, whatever the size of its nuclei.
 
         Yields
         ------
@@ -142,18 +153,25 @@ class Predictor:
         DeviceError
             If the device fails and nothing smaller helps; the true reason is in the message.
         """
-        plane = self._checked(plane, notes)
-        scale = self._scale(plane, nucleus_size)
+        lazy = limits is not None
+        plane = plane if lazy else self._checked(plane, notes)
+        scale = self._scale(plane, nucleus_size) if factor is None else ModelScale.of(plane.shape, factor)
         part = None if region is None else scale.region(region.within(scale.native))
         if self._tile is None and self._means == self._first:  # none given, and memory never ran out
             shape = scale.model if part is None else (part.height, part.width)
-            tile = suitable_tile(shape, self.level, self._pass.engine.room(self.level))
+            room = self._pass.engine.room(self.level)
+            tile = block_tile(shape, self.level, room, self.device.kind) if lazy else suitable_tile(
+                shape, self.level, room
+            )  # fmt: skip
             self._means = self._first = replace(self._first, tile=tile)
         plans = plan_tiles(scale.model, part, self.level, self._means.tile)
-        limits = self.checkpoint.metadata.intensity.limits(plane)
+        span = limits or self.checkpoint.metadata.intensity.limits(plane)
 
         def read(window: Window) -> NDArray[np.float32]:
-            return self.checkpoint.metadata.intensity.apply(scale.read(plane, window), limits)
+            pixels = scale.read(plane, window)
+            if lazy:
+                check_finite(pixels)
+            return self.checkpoint.metadata.intensity.apply(pixels, span)
 
         crop = self.checkpoint.metadata.crop
         gates = presence_gates(self._run_window, read, scale.model, crop, plans) if self.guided else None
@@ -193,12 +211,14 @@ class Predictor:
         if notes is not None and note not in notes:
             notes.append(note)
 
-    def estimate_size(self, plane: NDArray[Any]) -> float | None:
+    def estimate_size(self, plane: NDArray[Any], limits: Limits | None = None) -> float | None:
         """Typical diameter in pixels of a plane's nuclei, found by this network at several scales.
 
         Parameters
         ----------
         plane : array, (Y, X, C) or (Y, X)
+        limits : (float, float), optional
+            Grey values that become 0 and 1; those of the plane by default.
 
         Returns
         -------
@@ -215,8 +235,8 @@ class Predictor:
             return None
         plane = self._checked(plane, None)
         intensity = self.checkpoint.metadata.intensity
-        limits = intensity.limits(plane)
-        return estimated_size(plane, wanted, lambda part: self._looked(intensity.apply(part, limits)))
+        span = limits or intensity.limits(plane)
+        return estimated_size(plane, wanted, lambda part: self._looked(intensity.apply(part, span)))
 
     @torch.inference_mode()
     def _looked(self, pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
@@ -260,12 +280,13 @@ class Predictor:
         region: Region | None = None,
         on_tile: Callable[[TileMaps], None] | None = None,
         nucleus_size: float | None = None,
+        limits: Limits | None = None,
     ) -> Prediction:
         """Compute a plane in one call.
 
         Parameters
         ----------
-        plane, region, nucleus_size
+        plane, region, nucleus_size, limits
             As in `tiles`.
         on_tile : callable, optional
             Called after each tile.
@@ -275,7 +296,7 @@ class Predictor:
         Prediction
         """
         prediction = self.empty(plane.shape[:2])
-        for tile in self.tiles(plane, region, prediction.notes, nucleus_size):
+        for tile in self.tiles(plane, region, prediction.notes, nucleus_size, limits):
             prediction.place(tile)
             if on_tile is not None:
                 on_tile(tile)

@@ -27,6 +27,7 @@ LARGE_TILE = 1024
 """Side of a tile of planes that are long work anyway: margins cost a third of the time."""
 
 _LARGE_PLANE = 2048
+_CPU_TILE, _GPU_TILE = 768, 2048
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,28 @@ def suitable_tile(shape: tuple[int, int], level: int, room: float) -> int:
     """
     tile = LARGE_TILE if max(shape) >= _LARGE_PLANE else DEFAULT_TILE
     return max(least_tile(level), min(tile, padded(int(room**0.5)) - int(STRIDE)))
+
+
+def block_tile(shape: tuple[int, int], level: int, room: float, device: str) -> int:
+    """Side of the tiles of a block of a slide: all of it at once where there is room.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (Y, X) of the block at the model's scale.
+    level : int
+    room : float
+        Pixels for whose maps there is memory.
+    device : "cuda", "mps" or "cpu"
+        On a CPU tiles stay small: memory is to stay flat, and a stop waits for a tile.
+
+    Returns
+    -------
+    int
+    """
+    whole = padded(max(shape)) + 2 * (MARGINS[level] + STRIDE)
+    most = _CPU_TILE if device == "cpu" else _GPU_TILE
+    return int(max(least_tile(level), min(whole, most, padded(int(room**0.5)) - STRIDE)))
 
 
 def _cores(start: int, length: int, whole: int, margin: int, tile: int) -> list[tuple[int, int]]:

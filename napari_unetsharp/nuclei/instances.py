@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetsharp.nuclei.label_cut import CORE_THRESHOLD, cut_at_necks, cut_by_cores
+from napari_unetsharp.nuclei.label_cut import cut_at_necks, cut_by_cores
 from napari_unetsharp.nuclei.label_holes import WHOLE, filled, half_widths, largest_hole
 from napari_unetsharp.nuclei.label_settings import LabelSettings
 from napari_unetsharp.nuclei.label_tiles import label_tiles, windows_of
@@ -16,8 +16,8 @@ from napari_unetsharp.nuclei.pixels import Box
 from napari_unetsharp.progress import run
 
 __all__ = [
-    "CORE_THRESHOLD", "SPLIT_DEPTH", "LabelSettings", "align_ids", "count_nuclei", "fill_small_holes", "label_nuclei",
-    "median_diameter", "split_by_cores", "split_touching", "without_small",
+    "SPLIT_DEPTH", "LabelSettings", "align_ids", "count_nuclei", "fill_small_holes", "label_nuclei", "median_diameter",
+    "split_by_cores", "split_touching", "without_small",
 ]  # fmt: skip
 
 
@@ -32,8 +32,9 @@ def label_nuclei(
         Anything that can be sliced; only windows of it are read.
     settings : LabelSettings, optional
     core : array, (Y, X), floating, 0..1, optional
-        Probability of a nucleus's inner part: each piece of it is one nucleus. Without it nuclei are cut apart at
-        their necks.
+        Probability of a nucleus's inner part: nuclei are cut apart where it dips and their outline narrows, and what
+        has no such part is no nucleus (`label_cut.has_core`). Without it, or where nothing is to be split, all of
+        the foreground is nuclei; without it they are cut apart at their necks.
 
     Returns
     -------
@@ -93,14 +94,16 @@ def split_touching(components: NDArray[Any], depth: float = SPLIT_DEPTH) -> NDAr
 
 
 def split_by_cores(components: NDArray[Any], core: NDArray[Any]) -> NDArray[np.int32]:
-    """Grow each piece of core, cut at its necks, to the nucleus around it; what has no core stays as it is.
+    """Cut components where their cores dip and their outline narrows, together.
 
-    Chosen by benchmarks/touching.py among other ways of reading the same maps.
+    The landscape is the core, smoothed, plus `label_cut.WIDTH` times the logarithm of the distance to the outside,
+    and its tops are kept apart if the way between them lies more than `label_cut.CORE_DEPTH` below both. Chosen by
+    benchmarks/touching.py among other ways of reading the same maps.
 
     Parameters
     ----------
     components : array of int, (Y, X)
-    core : array, (Y, X), floating
+    core : array, (Y, X), floating, 0..1
         Probability of the inner part.
 
     Returns

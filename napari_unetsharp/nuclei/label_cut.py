@@ -14,14 +14,18 @@ from napari_unetsharp.nuclei.label_canvas import packed
 from napari_unetsharp.nuclei.label_holes import Border, distances
 
 REACH = 4
-"""Pixels around a clump that its cut depends on: the smoothing of the distance reaches four deviations."""
+"""Pixels around a clump that its cut depends on: as far as distance and cores are smoothed."""
 
 EIGHT = np.ones((3, 3), bool)
 
-CORE_THRESHOLD = 0.5
-"""Probability from which a pixel belongs to a nucleus's inner part."""
-CORE_SPLIT_DEPTH = 0.05
-"""As `instances.SPLIT_DEPTH`, for necks of cores: where two run together their neck is deeper than that of nuclei."""
+CORE_ODDS = 1.5
+"""A nucleus has a core: somewhere the odds of its inner part are this many times those of the threshold."""
+CORE_DEPTH = 0.06
+"""How much lower the way between two nuclei must be than both, in probability of the core, smoothed, plus `WIDTH`."""
+WIDTH = 0.25
+"""What the logarithm of the width counts: a way that narrows by a fifth parts as well as a core that dips by 0.06."""
+CORE_SMOOTHING = 2.0
+"""Pixels by which cores are smoothed before they are told apart: texture within a nucleus is finer than a gap."""
 
 
 class Cut(NamedTuple):
@@ -32,11 +36,11 @@ class Cut(NamedTuple):
     parts : array of int32, (Y, X)
         0 outside.
     kinds : array of int64, (n,)
-        0 grown from a top, 1 without one, 2 without even a core.
+        0 grown from a top, 1 without one.
     firsts : array of int64, (n,)
-        Flat place of the first pixel of the top (or core, or part) that it grew from.
+        Flat place of the first pixel of the top (or part) that it grew from.
     distance : array of float64, (Y, X)
-        To the outside of what was cut at its necks; 0 where nothing was.
+        To the outside; 0 where nothing was cut.
     """
 
     parts: NDArray[np.int32]
@@ -72,19 +76,53 @@ def cut_at_necks(mask: NDArray[np.bool_], depth: float, border: Border) -> Cut:
     distance = distance_inside(mask, border)
     landscape = np.log1p(ndimage.gaussian_filter(distance.astype(np.float32), 1.0))
     landscape[~mask] = 0
-    markers, firsts = _domes(landscape, mask, depth)
-    parts, lost = flooded(-landscape, markers, mask, len(firsts))
-    kinds = np.repeat(np.arange(2), (len(firsts), len(lost)))
-    return Cut(parts, kinds, np.concatenate([firsts, lost]), distance)
+    return _grown(landscape, -landscape, mask, depth, distance)
 
 
 def cut_by_cores(mask: NDArray[np.bool_], core: NDArray[Any], border: Border) -> Cut:
-    """Grow each piece of core, cut at its necks, to the nucleus around it; see `instances.split_by_cores`."""
-    pieces = cut_at_necks(np.asarray(core >= CORE_THRESHOLD) & mask, CORE_SPLIT_DEPTH, border)
-    landscape = -ndimage.gaussian_filter(core.astype(np.float32), 0.5)
-    parts, lost = flooded(landscape, pieces.parts, mask, len(pieces.firsts))
-    kinds = np.concatenate([pieces.kinds, np.full(len(lost), 2, np.int64)])
-    return Cut(parts, kinds, np.concatenate([pieces.firsts, lost]), pieces.distance)
+    """Cut objects where their cores dip and their width narrows, together; see `instances.split_by_cores`.
+
+    Where a gap parts two nuclei their cores dip between them, and mostly their outline narrows too. The core of a
+    textured nucleus dips as well, but not where it is narrow, and its dips are filled by smoothing. Tops of the sum of
+    both maps are nuclei. Their pixels are shared out by the core alone, hardly smoothed, which knows the seam best.
+
+    Parameters
+    ----------
+    mask : array of bool, (Y, X)
+    core : array, (Y, X), floating, 0..1
+        Probability of a nucleus's inner part.
+    border : tuple of bool
+        As in `cut_at_necks`.
+
+    Returns
+    -------
+    Cut
+    """
+    distance = distance_inside(mask, border)
+    core = core.astype(np.float32)
+    landscape = WIDTH * np.log1p(ndimage.gaussian_filter(distance.astype(np.float32), 1.0))
+    landscape += ndimage.gaussian_filter(core, CORE_SMOOTHING, radius=REACH)
+    landscape[~mask] = 0
+    return _grown(landscape, -1 - ndimage.gaussian_filter(core, 0.5), mask, CORE_DEPTH, distance)
+
+
+def has_core(parts: NDArray[np.int32], count: int, core: NDArray[Any], threshold: float) -> NDArray[np.bool_]:
+    """Which parts 1..count, (count,), are nuclei by their cores.
+
+    The bar follows the threshold of the nuclei, so that a lower one shows paler nuclei: 0.6 at 0.5, 0.27 at 0.2.
+
+    Parameters
+    ----------
+    parts : array of int32, (Y, X)
+    count : int
+    core : array, (Y, X), floating, 0..1
+    threshold : float
+        Probability from which a pixel is a nucleus, within 0..1.
+    """
+    odds = CORE_ODDS * threshold / (1 - threshold)
+    cored = np.zeros(count + 1, bool)
+    cored[parts[core >= odds / (1 + odds)]] = True
+    return cored[1:]
 
 
 def distance_inside(mask: NDArray[np.bool_], border: Border) -> NDArray[np.float64]:
@@ -102,6 +140,17 @@ def first_places(objects: NDArray[Any], count: int) -> NDArray[np.int64]:
     firsts = np.zeros(count + 1, np.int64)
     firsts[objects.ravel()[places]] = places
     return firsts[1:]
+
+
+def _grown(
+    landscape: NDArray[np.float32], valleys: NDArray[np.float32], mask: NDArray[np.bool_], depth: float,
+    distance: NDArray[np.float64],
+) -> Cut:  # fmt: skip
+    """Grow the tops of a landscape that stand out by `depth` to all of the mask, from the deepest valleys on."""
+    markers, firsts = _domes(landscape, mask, depth)
+    parts, lost = flooded(valleys, markers, mask, len(firsts))
+    kinds = np.repeat(np.arange(2), (len(firsts), len(lost)))
+    return Cut(parts, kinds, np.concatenate([firsts, lost]), distance)
 
 
 def _domes(

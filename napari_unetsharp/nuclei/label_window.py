@@ -8,7 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unetsharp.nuclei.label_cut import EIGHT, REACH, Cut, cut_at_necks, cut_by_cores, first_places, uncut
+from napari_unetsharp.nuclei.label_cut import (
+    EIGHT,
+    REACH,
+    Cut,
+    cut_at_necks,
+    cut_by_cores,
+    first_places,
+    has_core,
+    uncut,
+)
 from napari_unetsharp.nuclei.label_holes import Border, depths, edges, filled, not_at
 from napari_unetsharp.nuclei.pixels import Box
 
@@ -33,6 +42,8 @@ class Clumps(NamedTuple):
         Pixels along the edges where the plane goes on in which clumps are unsure.
     unsure : array of bool, (total + 1,)
         Clumps that reach the frame.
+    threshold : float
+        Probability from which a pixel is foreground.
     """
 
     box: Box
@@ -42,6 +53,7 @@ class Clumps(NamedTuple):
     total: int
     frame: int
     unsure: NDArray[np.bool_]
+    threshold: float
 
 
 class Window(NamedTuple):
@@ -101,7 +113,7 @@ def clumps_of(
     for edge in edges(numbers, not_at(border), frame):
         unsure[edge] = True
     unsure[0] = False
-    return Clumps(box, border, mask, numbers, count, frame, unsure)
+    return Clumps(box, border, mask, numbers, count, frame, unsure, threshold)
 
 
 def labelled(clumps: Clumps, core: NDArray[Any] | None, shape: tuple[int, int], split: bool = True) -> Window:
@@ -111,7 +123,7 @@ def labelled(clumps: Clumps, core: NDArray[Any] | None, shape: tuple[int, int], 
     ----------
     clumps : Clumps
     core : array, (Y, X) of the box, floating, 0..1, optional
-        As in `instances.label_nuclei`.
+        As in `instances.label_nuclei`; it counts only where nuclei are cut apart.
     shape : tuple of int
         (Y, X) of the plane.
     split : bool
@@ -126,10 +138,17 @@ def labelled(clumps: Clumps, core: NDArray[Any] | None, shape: tuple[int, int], 
     elif core is None:
         cut = cut_at_necks(clumps.mask, SPLIT_DEPTH, clumps.border)
     else:
-        cut = cut_by_cores(clumps.mask, core, clumps.border)
+        cut = _with_cores(cut_by_cores(clumps.mask, core, clumps.border), core, clumps.threshold)
     areas = np.bincount(cut.parts.ravel(), minlength=len(cut.firsts) + 1)[1:]
     clump_of = clumps.numbers.ravel()[first_places(cut.parts, len(cut.firsts))].astype(np.int64)
     return Window(clumps, cut.parts, _keys(cut, clumps.box, shape), areas, clump_of, _cut_off(clumps, cut.distance))
+
+
+def _with_cores(cut: Cut, core: NDArray[Any], threshold: float) -> Cut:
+    """Only the parts that have a core; the others are outside."""
+    kept = has_core(cut.parts, len(cut.firsts), core, threshold)
+    numbers = np.append(0, np.where(kept, np.cumsum(kept), 0)).astype(np.int32)
+    return Cut(numbers[cut.parts], cut.kinds[kept], cut.firsts[kept], cut.distance)
 
 
 def _keys(cut: Cut, box: Box, shape: tuple[int, int]) -> NDArray[np.int64]:

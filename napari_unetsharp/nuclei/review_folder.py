@@ -126,7 +126,8 @@ def save_review(
     plane : tuple of int
         Which plane of a stack.
     settings : mapping, optional
-        Model, level, thresholds and whatever else made the proposals; what JSON can hold.
+        Model, level, thresholds and whatever else made the proposals; what JSON can hold. Under "region", which part
+        of a slide the image is.
     facts : ViewFacts, optional
     seconds : bool
         Write into the history how long the person took for each nucleus.
@@ -233,6 +234,8 @@ def _record(
 ) -> dict[str, Any]:
     """Content of `review.json`, but for the hashes of the files."""
     states = [nucleus.state for nucleus in pieces.nuclei.values()]
+    made = dict(settings or {})
+    region = made.pop("region", None)
     return {
         "layout": LAYOUT,
         "saved": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -243,7 +246,8 @@ def _record(
             "micrometres": list(micrometres) if micrometres else None,
             "identity": pieces.identity,
         },
-        "model": {"sha256": pieces.model, **(settings or {})},
+        **({"region": region} if region else {}),
+        "model": {"sha256": pieces.model, **made},
         "versions": {"napari-unetsharp": _our_version(), "python": platform.python_version(), "numpy": np.__version__},
         "counts": {
             "nuclei": len(states),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from weakref import ref
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unetsharp.errors import SettingsError
 from napari_unetsharp.nuclei.head import JOURNAL
@@ -19,9 +19,12 @@ from napari_unetsharp.nuclei.places import SUFFIX
 from napari_unetsharp.nuclei.states import State
 from napari_unetsharp.widgets.find import FindStage
 from napari_unetsharp.widgets.quiet import button
+from napari_unetsharp.widgets.reader import opens_as_one
 from napari_unetsharp.widgets.removal import remove_layer, removing_many
 from napari_unetsharp.widgets.review import ReviewStage
 from napari_unetsharp.widgets.review_source import path_of
+from napari_unetsharp.widgets.slide_region_bar import RegionBar
+from napari_unetsharp.widgets.slide_region_layer import region_of
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -119,9 +122,15 @@ class CaseBar(QWidget):
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         for made in (self.previous_button, self.next_button):
             made.setFixedWidth(28)
-        layout = QHBoxLayout(self)
+        self.region_bar = RegionBar(review)
+        layout = QHBoxLayout()
         layout.setContentsMargins(4, 2, 4, 0)
         layout.setSpacing(4)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(2)
+        whole.addLayout(layout)
+        whole.addWidget(self.region_bar)
         for widget in (self.previous_button, self.title, self.folder_button, self.next_button):
             layout.addWidget(widget, stretch=int(widget is self.title))
         self.folder_button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
@@ -140,6 +149,9 @@ class CaseBar(QWidget):
         ----------
         folder : str
         """
+        if opens_as_one(folder):  # an OME-Zarr, a DICOM slide or series: one picture
+            self.find.open_image(folder)
+            return
         try:
             cases = list_cases(Path(folder))
         except (SettingsError, OSError) as error:
@@ -181,7 +193,7 @@ class CaseBar(QWidget):
     def _close_open(self) -> bool:
         """Whether what was open could be saved and closed."""
         self.note_state()
-        if not self.review.close_review():
+        if not self.review.regions.close(self.review) or not self.review.close_review():
             return False
         viewer, layer = self._viewer(), self.find.layer
         if viewer is None or layer is None or not any(case.path == path_of(layer) for case in self.cases):
@@ -210,7 +222,8 @@ class CaseBar(QWidget):
     def refresh(self, event: object = None) -> None:
         """Show which case is open."""
         layer: ImageLayer | None = self.find.layer
-        path = None if layer is None else path_of(layer)
+        region = region_of(layer)
+        path = Path(region.path) if region is not None else None if layer is None else path_of(layer)
         known = [place for place, case in enumerate(self.cases) if path is not None and case.path == path]
         if known:
             self.place = known[0]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
-from qtpy.QtGui import QHideEvent, QShowEvent
 
 from napari_unetsharp.comparison.candidate import Candidate
 from napari_unetsharp.comparison.difference import Differing
@@ -21,6 +20,7 @@ from napari_unetsharp.widgets.compare_hand import pixels_of
 from napari_unetsharp.widgets.compare_numbers import Numbers
 from napari_unetsharp.widgets.compare_panes import DIFFERENCE
 from napari_unetsharp.widgets.compare_sources import Choice
+from napari_unetsharp.widgets.stage import Stage
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -37,7 +37,7 @@ NOTHING = "Find nuclei first (1 Find), or open a Labels layer of the image's siz
 FLAT = "Comparing needs the plain 2-D view; switch back to it, then press 4 Compare."
 
 
-class CompareStage(CompareFrame):
+class CompareStage(CompareFrame, Stage):
     """Comes and goes, and keeps what is drawn and counted up to date; see `CompareFrame` for its attributes."""
 
     def __init__(self, viewer: Viewer, find: FindStage, review: ReviewStage) -> None:
@@ -329,18 +329,3 @@ class CompareStage(CompareFrame):
         self.message.problem(
             str(error) if known else f"Unexpected {type(error).__name__}: {error}. Please report this."
         )
-
-    def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802
-        """Qt: the dock was closed, or another stage chosen; a minimised window changes nothing."""
-        if event is not None and not event.spontaneous():
-            self.leave()
-        super().hideEvent(event)
-
-    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
-        """Qt: the dock was opened again."""
-        super().showEvent(event)
-        QTimer.singleShot(0, self._shown)
-
-    def _shown(self) -> None:
-        if self.isVisible() and not self.active and self._viewer() is not None:
-            self.enter()

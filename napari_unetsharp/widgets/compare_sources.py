@@ -14,7 +14,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from napari_unetsharp.comparison.candidate import AVERAGE, view_name
-from napari_unetsharp.errors import SettingsError
+from napari_unetsharp.errors import ImageError, SettingsError
 from napari_unetsharp.images.image import Image
 from napari_unetsharp.inference.results import Index, Results
 from napari_unetsharp.network.checkpoint import SHIPPED, Checkpoint
@@ -23,6 +23,7 @@ from napari_unetsharp.nuclei.instances import LabelSettings
 from napari_unetsharp.training.versions import ENDING, models_folder
 from napari_unetsharp.widgets.compare_drawn import Drawn, of_labels, of_maps, of_review
 from napari_unetsharp.widgets.layers import KEY
+from napari_unetsharp.widgets.slide_layers import is_slide
 from napari_unetsharp.widgets.source import image_from_layer, plane_on_screen
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from napari_unetsharp.widgets.find import FindStage
     from napari_unetsharp.widgets.review import ReviewStage
 
-RUN, CORRECTED, LAYER, MODEL = "run", "corrected", "layer ", "model "
+RUN, CORRECTED, OF_SLIDE, LAYER, MODEL = "run", "corrected", "of slide", "layer ", "model "
 """Beginnings of the keys of sources."""
 
 VIEWS = (*reversed([node for node in BRANCHES if BRANCHES[node].scale == 1]),
@@ -119,13 +120,15 @@ class Sources:
         Raises
         ------
         ImageError
-            If the layer holds nothing that can be segmented.
+            If the layer holds nothing that can be segmented, or is a whole slide.
         """
         viewer, layer = self._viewer(), self._find.layer
         self.known, self.area, self.plane = {}, None, None
         self._turn += 1
         if viewer is None or layer is None or layer not in viewer.layers:
             return
+        if is_slide(layer):
+            raise ImageError("A slide is compared region by region: zoom in, then press Work on this region above")
         if self._passed_on is None or self._passed_on() is not layer:
             self.passes.clear()
             self._passed_on = ref(layer)
@@ -134,7 +137,7 @@ class Sources:
         covering = run or next((made for made in self.passes.values() if plane.index in made.planes_computed()), None)
         computed = None if covering is None else covering.computed(plane.index)
         self.area = None if computed is None or computed.all() else computed
-        sources = [self._corrected(), self._of_run(run), *self._layers(viewer), *self._models()]
+        sources = [self._corrected(), self._of_run(run), self._of_slide(plane), *self._layers(viewer), *self._models()]
         self.known = {source.key: source for source in sources if source is not None}
 
     def forget_passes(self) -> None:
@@ -186,6 +189,9 @@ class Sources:
         results = self.results_of(choice)
         if results is not None:
             return of_maps(results, plane.index, choice.node, settings)
+        regions = self._review.regions
+        if choice.source == OF_SLIDE and (material := regions.materials.untouched(plane.layer)) is not None:
+            return of_labels(material.labels, self.area)
         if choice.source == CORRECTED and (reviewed := self._review.reviewed) is not None:
             return of_review(reviewed.review.findings, self.area)
         return of_labels(self._labels_of(choice.source.removeprefix(LAYER), plane), self.area)
@@ -268,6 +274,11 @@ class Sources:
             return None
         same = subject.layer is plane.layer and subject.index == plane.index
         return Source(CORRECTED, "Corrected", corrected=True) if same else None
+
+    def _of_slide(self, plane: Plane) -> Source | None:
+        """What a run over the slide found in a region, while nobody corrected any of it."""
+        material = self._review.regions.materials.untouched(plane.layer)
+        return None if material is None else Source(OF_SLIDE, f"{material.source[:1].upper()}{material.source[1:]}")
 
     def _layers(self, viewer: Viewer) -> list[Source]:
         plane = self.plane

@@ -16,6 +16,7 @@ from napari_unetsharp.widgets.cases import CaseBar
 from napari_unetsharp.widgets.compare import CompareStage
 from napari_unetsharp.widgets.find import FindStage
 from napari_unetsharp.widgets.models import ModelList
+from napari_unetsharp.widgets.opening import opens_as_one
 from napari_unetsharp.widgets.quiet import button
 from napari_unetsharp.widgets.removal import free_in_own_context
 from napari_unetsharp.widgets.review import ReviewStage
@@ -125,14 +126,14 @@ class UNetSharpDock(QWidget):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent | None) -> None:  # noqa: N802
-        """Qt: open a dropped picture or checkpoint, without napari's reader dialog."""
+        """Qt: open a dropped picture, slide, folder or checkpoint, without napari's reader dialog."""
         if event is None or (mime := event.mimeData()) is None:
             return
         for url in mime.urls():
             path = url.toLocalFile()
             if path.lower().endswith((".safetensors", ".pth", ".pt")):
                 self.find.open_model(path)
-            elif Path(path).is_dir():
+            elif Path(path).is_dir() and not opens_as_one(path):
                 self.cases.open_folder(path)
             else:
                 self.find.open_image(path)

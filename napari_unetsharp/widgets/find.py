@@ -20,12 +20,15 @@ from napari_unetsharp.widgets.live import Live
 from napari_unetsharp.widgets.live_job import after
 from napari_unetsharp.widgets.models import ModelList
 from napari_unetsharp.widgets.relabel import Relabeller
+from napari_unetsharp.widgets.slide_find import SlideFind
+from napari_unetsharp.widgets.slide_layers import slide_of
 from napari_unetsharp.widgets.source import plane_on_screen
 
 if TYPE_CHECKING:
     from napari import Viewer
 
     from napari_unetsharp.nuclei.instances import LabelSettings
+    from napari_unetsharp.slides.store import SlideStore
 
 AREA = "UNet# area"
 
@@ -52,6 +55,7 @@ class FindStage(FindFrame):
         super().__init__(viewer, models)
         self._running_on: ImageLayer | None = None
         self.relabeller = Relabeller(self._to_relabel, self)
+        self.slides = SlideFind(self)
         self.live = Live(self)
         self._connect()
         self.refresh_models()
@@ -90,7 +94,7 @@ class FindStage(FindFrame):
     @property
     def running(self) -> bool:
         """Whether the network is at work, or its layers are still being added."""
-        return self.run_button.running or self.views.adding or self.live.running
+        return self.run_button.running or self.views.adding or self.live.running or self.slides.running
 
     # running
 
@@ -98,6 +102,10 @@ class FindStage(FindFrame):
         """Start on what the form says; problems appear as one sentence."""
         self.message.clear()
         self.live.end()
+        layer, slide = self.layer, slide_of(self.layer)
+        if layer is not None and slide is not None:
+            self._running_on = layer if self.slides.run(layer, slide) else None
+            return
         try:
             job = job_from_form(self.viewer, self.form)
         except UNetSharpError as error:
@@ -112,6 +120,19 @@ class FindStage(FindFrame):
         """Asked by the run when it labels a plane: the sliders may have moved meanwhile."""
         return self.label_form.settings
 
+    def store_of(self, layer: ImageLayer) -> SlideStore | None:
+        """What was found on a slide, open for writing where nobody else has it; None where nothing was."""
+        return self.slides.store_of(layer)
+
+    def _estimated_size(self) -> float | None:
+        store = self.slides.store_of(self.layer) if self.layer is not None else None
+        return super()._estimated_size() if store is None else store.about.nucleus_size
+
+    def refresh_slide(self, layer: ImageLayer) -> None:
+        """Draw a slide's results as they are on disk now."""
+        if layer in self.slides.layers:
+            self.slides.layers[layer].refresh()
+
     def room_for(self, job: FindJob) -> ResultLayers:
         """The result layers of an image, or new ones if there are none that fit its shape."""
         found = self.results.get(job.layer)
@@ -124,6 +145,9 @@ class FindStage(FindFrame):
 
     def _on_step(self, step: Any) -> None:
         if self._running_on is None or self._running_on not in self.viewer.layers:
+            return
+        if slide_of(self._running_on) is not None:
+            self.slides.on_step(self._running_on, step)
             return
         found = self.results[self._running_on]
         if isinstance(step, Predictor):
@@ -139,7 +163,7 @@ class FindStage(FindFrame):
 
     def begin(self, found: ResultLayers, predictor: Predictor) -> None:
         """The model is on its device: make the layers."""
-        self._use(predictor.checkpoint)
+        self.use(predictor.checkpoint)
         levels = [level for level in LEVELS if level in found.results.labels]
         shown = predictor.level if predictor.level in levels else max(levels, default=predictor.level)
         with self.label_form.shown.changed.blocked():
@@ -170,7 +194,9 @@ class FindStage(FindFrame):
             self.message.problem(f"Unexpected {kind}: {error}. Finished tiles are kept; please report this.")
 
     def _on_finished(self) -> None:
-        self._running_on = None
+        layer, self._running_on = self._running_on, None
+        if slide_of(layer) is not None:
+            self.slides.on_finished(layer)
         self.views.end_preview()
         self.views.refresh()
         self.finished.emit()
@@ -206,7 +232,9 @@ class FindStage(FindFrame):
         layer = self.layer
         self.form.planes.visible = layer is not None and layer.ndim > 2
         index = plane_on_screen(self.viewer, layer) if layer is not None and layer in self.viewer.layers else ()
-        self.views.follow(self.found, index)
+        if slide_of(layer) is None:
+            self.views.follow(self.found, index)
+        self.slides.follow()
         if self.found is not None and index in self.found.results.planes_computed():
             self.views.refresh_pictures()
             self.relabeller.soon()
@@ -217,7 +245,7 @@ class FindStage(FindFrame):
 
     def _forget_model(self, value: Any = None) -> None:
         """Another model was chosen; what it offers is known once it is loaded."""
-        self._use(None)
+        self.use(None)
 
     def _layer_removed(self, event: Any = None) -> None:
         if self._running_on is not None and self._running_on not in self.viewer.layers:
@@ -225,10 +253,16 @@ class FindStage(FindFrame):
             self.message.problem("The image was closed, so the run was stopped; open it again to go on.")
         self.size_button.follow()
         self.reset_choices()
+        self.slides.forget_removed()
 
     def _where_changed(self, value: str | None) -> None:
         if value == DRAWN and chosen_shapes(self.viewer) is None:
-            shapes = self.viewer.add_shapes(name=AREA, edge_color="#F0E442", face_color="transparent", edge_width=3)
+            layer, place = self.layer, {}
+            if layer is not None:  # napari asks for the same units everywhere
+                place = {name: getattr(layer, name)[-2:] for name in ("scale", "translate", "units")}
+            shapes = self.viewer.add_shapes(
+                name=AREA, edge_color="#F0E442", face_color="transparent", edge_width=3, **place
+            )
             shapes.mode = "add_rectangle"
             self.message.note("Drag a rectangle on the image, then press Find nuclei.")
 

@@ -20,7 +20,9 @@ from napari_unetsharp.widgets.opening import Opening
 from napari_unetsharp.widgets.preferences import preferences
 from napari_unetsharp.widgets.run_button import RunButton
 from napari_unetsharp.widgets.size_control import SizeControl
-from napari_unetsharp.widgets.views import ViewPanel, wrapping
+from napari_unetsharp.widgets.slide_find_form import SlideForm
+from napari_unetsharp.widgets.slide_find_views import FindViews
+from napari_unetsharp.widgets.views import wrapping
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -63,12 +65,13 @@ class FindFrame(QWidget):
         self.live_button.setToolTip("Find nuclei in whatever comes into view, as you move: depth 1 at once, then yours")
         self.message = Message()
         self.mask_offer = MaskOffer(lambda: self.layer)
-        self.views = ViewPanel(self.viewer)
+        self.views = FindViews(self.viewer)
+        self.slide_form = SlideForm()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(self.opening)
         layout.addWidget(self.mask_offer)
-        for widget in (self.form.native, self.size_button, self.device_label):
+        for widget in (self.form.native, self.slide_form, self.size_button, self.device_label):
             layout.addWidget(widget)
         runs = QHBoxLayout()
         runs.addWidget(self.run_button, 1)
@@ -154,10 +157,11 @@ class FindFrame(QWidget):
 
     def _model_opened(self, checkpoint: Checkpoint, path: str) -> None:
         self.refresh_models(path)
-        self._use(checkpoint)
+        self.use(checkpoint)
         self.message.note(f"Model {checkpoint.metadata.name} is ready.")
 
-    def _use(self, checkpoint: Checkpoint | None) -> None:
+    def use(self, checkpoint: Checkpoint | None) -> None:
+        """Offer what a checkpoint has; None while it isn't loaded."""
         self.views.config = None if checkpoint is None else checkpoint.config
         self.form.offer(checkpoint)
         self.views.refresh()

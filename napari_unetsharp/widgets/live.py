@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any, cast
 from weakref import ref
 
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
 from napari_unetsharp.errors import SettingsError, ShapeError, UNetSharpError
@@ -19,6 +19,7 @@ from napari_unetsharp.widgets.job import FindJob
 from napari_unetsharp.widgets.layers import ResultLayers
 from napari_unetsharp.widgets.live_job import live_steps, replaced
 from napari_unetsharp.widgets.live_layers import LiveLayers
+from napari_unetsharp.widgets.slide_layers import is_slide
 from napari_unetsharp.widgets.source import image_from_layer, plane_on_screen, region_on_screen
 from napari_unetsharp.widgets.worker import StoppableWorker, start_worker
 
@@ -29,6 +30,7 @@ PAUSE = 150
 """Milliseconds of standing still before anything is computed."""
 
 ROOM = "Zoom in: {:.1f} Mpx are in view, and Live does up to {:.1f} at once on this device."
+ON_SLIDE = "On a slide Find nuclei follows the view itself: press it and move, and what comes into view is found first."
 OFF = "Live is off; what was found stays."
 
 
@@ -39,7 +41,14 @@ class Live(QObject):
     ----------
     stage : FindStage
         Its forms say how to look, its layers take what is found, its message line says what goes on.
+
+    Signals
+    -------
+    began()
+        A look is under way.
     """
+
+    began = Signal()
 
     def __init__(self, stage: FindStage) -> None:
         super().__init__(stage)
@@ -86,6 +95,11 @@ class Live(QObject):
         return self._worker is not None
 
     @property
+    def waiting(self) -> bool:
+        """Whether a look is due: the view, or a wish, changed after the last one began."""
+        return self._due or bool(self._timer.isActive())
+
+    @property
     def at_work(self) -> bool:
         """Whether labels are its business: it reads the maps again itself."""
         return self.on or self.running
@@ -122,6 +136,9 @@ class Live(QObject):
         stage = self._stage()
         if stage is None:
             return
+        if on and is_slide(stage.layer):
+            self._refuse_slide(stage)
+            return
         stage.message.clear()
         if on:
             self._shown = ()
@@ -132,6 +149,13 @@ class Live(QObject):
         self._take_off()
         self._network = LiveNetwork()
         stage.message.note(OFF)
+
+    def _refuse_slide(self, stage: FindStage) -> None:
+        """On a slide *Find nuclei* does what this does on a picture."""
+        with QSignalBlocker(stage.live_button):
+            stage.live_button.setChecked(False)
+        self._timer.stop()
+        stage.message.note(ON_SLIDE)
 
     def _take_off(self) -> None:
         """Take off the image what only depth 1 has seen."""
@@ -152,6 +176,9 @@ class Live(QObject):
             return
         if self.running:
             self._due = True
+            return
+        if is_slide(stage.layer):
+            self._refuse_slide(stage)
             return
         dragging = QApplication.mouseButtons() != Qt.MouseButton.NoButton
         if dragging or stage.run_button.running or stage.relabeller.running:
@@ -190,6 +217,7 @@ class Live(QObject):
         self._worker = start_worker(
             live_steps, self._network, stage.models, job, results, first, stage.label_form.settings, connect=slots
         )
+        self.began.emit()
 
     def _take_places(self, stage: FindStage, job: FindJob) -> LiveResults:
         """Where the look will put what it finds; of another picture nothing is kept."""

@@ -109,7 +109,7 @@ def take_run(review: Review, material: Material) -> str:
     UNetSharpError
         If it can't be taken or written down; the review is as it was.
     """
-    if not material.level or review.read_only:
+    if not material.level or material.of_slide or review.read_only:  # a region starts from the slide's, once
         return ""
     box = computed_box(material)
     if box is None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from qtpy.QtCore import QTimer
-from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QVBoxLayout
 
 from napari_unetsharp.errors import ReviewError, SettingsError, UNetSharpError
@@ -19,16 +18,20 @@ from napari_unetsharp.widgets.message import Message
 from napari_unetsharp.widgets.preferences import review_keys
 from napari_unetsharp.widgets.preparing import Preparation, Ready
 from napari_unetsharp.widgets.review_desk import ReviewDesk
+from napari_unetsharp.widgets.review_material import Material
 from napari_unetsharp.widgets.review_panel import StartPanel, WorkPanel
 from napari_unetsharp.widgets.review_session import ReviewSession
 from napari_unetsharp.widgets.review_source import Subject, starting_points, subject_of
 from napari_unetsharp.widgets.review_start import ReviewStart
+from napari_unetsharp.widgets.slide_region_bar import RegionOffer
+from napari_unetsharp.widgets.slide_regions import SlideRegions
+from napari_unetsharp.widgets.stage import Stage
 
 if TYPE_CHECKING:
     from napari import Viewer
 
 
-class ReviewStage(ReviewStart):
+class ReviewStage(ReviewStart, Stage):
     """Starts, goes on with and leaves reviews; the desk does the work.
 
     Parameters
@@ -43,6 +46,8 @@ class ReviewStage(ReviewStart):
         The review that is open, or the second reading of it.
     first : ReviewSession or None
         The review itself, while a second reading of it is at work.
+    regions : SlideRegions
+        Cuts regions out of slides, and gives back what was done in them.
     """
 
     def __init__(self, viewer: Viewer, find: FindStage) -> None:
@@ -58,6 +63,9 @@ class ReviewStage(ReviewStart):
         self.preparation = Preparation(self)
         self.preparation.ready.connect(self._begin)
         self.preparation.failed.connect(self._not_prepared)
+        self.regions = SlideRegions(viewer, find, self)
+        self.regions.opened.connect(self._region_opened)
+        self.region_offer = RegionOffer(self.regions)
         self.left_column = LeftColumn(viewer)
         self.keys = {**{name: key for name, (key, _) in KEYS.items()}, **review_keys()}
         self.message = Message()
@@ -66,6 +74,7 @@ class ReviewStage(ReviewStart):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.setSpacing(5)
+        layout.addWidget(self.region_offer)
         layout.addWidget(self.start_panel)
         layout.addWidget(self.work, stretch=1)
         layout.addWidget(self.message)  # below, so that no button moves when a sentence comes
@@ -112,6 +121,10 @@ class ReviewStage(ReviewStart):
         """The stage is on screen: go on with what is open, or offer what there is."""
         self.active = True
         self.message.clear()
+        self.region_offer.setVisible(self.regions.on_slide)
+        if self.regions.on_slide:
+            self._enter_slide()
+            return
         try:
             subject = subject_of(self.viewer, self.find.layer)
         except UNetSharpError as error:
@@ -123,8 +136,28 @@ class ReviewStage(ReviewStart):
             return
         self.close_review()
         self._subject = subject
-        self._points = starting_points(self.viewer, subject, self.find.found, self._depth())
+        self._points = self._starting_points(subject)
         self._offer()
+
+    def _enter_slide(self) -> None:
+        """A whole slide is chosen: a region of it is offered."""
+        self._show(None)
+        if self.close_review():
+            self._subject = None
+        self.left_column.restore()
+        self.region_offer.refresh()
+
+    def _region_opened(self, layer: Any) -> None:
+        if self.active:
+            self.enter()
+
+    def _starting_points(self, subject: Subject) -> dict[str, Material]:
+        points = starting_points(self.viewer, subject, self.find.found, self._depth())
+        of_slide = self.regions.materials.of(subject.layer)
+        if of_slide is None:
+            return points
+        found_here = any(material.level for material in points.values())
+        return points | {of_slide.source: of_slide} if found_here else {of_slide.source: of_slide} | points
 
     def leave(self) -> None:
         """Another stage is on screen, or the dock was closed: everything is as napari had it."""
@@ -152,6 +185,7 @@ class ReviewStage(ReviewStart):
         if self.first is not None and not second_reading.close_first(self):
             return False
         self._open.clear()
+        self.regions.back.give()
         return True
 
     def _same(self, subject: Subject) -> bool:
@@ -201,6 +235,7 @@ class ReviewStage(ReviewStart):
         self._show("work")
         self.left_column.hide()
         self.message.clear()
+        self.regions.back.follow(session)
         self.desk = desk(self.viewer, subject, session, self.work, self.message, self.find, self.keys)
         self.desk.begin()
         second_reading.show_strip(self)
@@ -249,22 +284,8 @@ class ReviewStage(ReviewStart):
         if self.close_review():
             self._show(None)
             self.left_column.restore()
+            self.region_offer.setVisible(self.regions.on_slide)
             self.message.note("A layer of the review was deleted, so it was saved and closed; press 2 Review to go on.")
-
-    def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802
-        """Qt: the dock was closed, or another stage chosen; a minimised window changes nothing."""
-        if event is not None and not event.spontaneous():
-            self.leave()
-        super().hideEvent(event)
-
-    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
-        """Qt: the dock was opened again."""
-        super().showEvent(event)
-        QTimer.singleShot(0, self._shown)
-
-    def _shown(self) -> None:
-        if self.isVisible() and not self.active and self._viewer() is not None:
-            self.enter()
 
 
 def _close_all(open_: list[ReviewSession], *_: Any) -> None:

@@ -39,6 +39,8 @@ class Material:
         Where the network ran; None for everywhere.
     known : dict of str to object
         Nuclei, rejected, views and ignored of an earlier review, for `Review.start`.
+    of_slide : bool
+        From the results of a whole slide, which know already what a person said here.
     """
 
     pixels: NDArray[Any]
@@ -52,6 +54,7 @@ class Material:
     classes: tuple[str, ...] = ()
     computed: NDArray[np.bool_] | None = None
     known: dict[str, Any] = field(default_factory=dict)
+    of_slide: bool = False
     _prepared: list[Deck | None] = field(default_factory=list, repr=False)
 
     def deck(self, proposals: NDArray[Any]) -> Deck | None:

@@ -22,6 +22,7 @@ from napari_unetsharp.nuclei.label_files import masks_beside, read_labels
 from napari_unetsharp.nuclei.places import review_folder
 from napari_unetsharp.widgets.layers import KEY, ResultLayers
 from napari_unetsharp.widgets.review_material import Material
+from napari_unetsharp.widgets.slide_layers import is_slide
 from napari_unetsharp.widgets.source import PATH, image_from_layer, opaque, plane_on_screen
 
 if TYPE_CHECKING:
@@ -78,12 +79,14 @@ def subject_of(viewer: Viewer, layer: ImageLayer | None) -> Subject:
     Raises
     ------
     ImageError
-        If there is no image, or its pixels aren't here.
+        If there is no image, its pixels aren't here, or it is a whole slide.
     ReviewError
         If the review beside it can't be read.
     """
     if layer is None:
         raise ImageError("no image is open: press 1 Find, then Open…, or drop a picture on the window")
+    if is_slide(layer):
+        raise ImageError(f"{layer.name} is a whole slide: zoom in, then press Work on this region above")
     image, index = image_from_layer(layer), plane_on_screen(viewer, layer)
     levels = [opaque(layer, level) for level in layer.data] if layer.multiscale else opaque(layer, layer.data)
     identity = identify(levels, image.axes)

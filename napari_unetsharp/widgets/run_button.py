@@ -89,6 +89,11 @@ class RunButton(QWidget):
         rate = tile.core.height * tile.core.width / 1e6 / max(per_tile, 1e-6)
         return f"Tile {finished} of {total} · {rate:.2f} Mpx/s · about {duration(per_tile * (total - finished))} left"
 
+    def show_blocks(self, done: int, total: int) -> None:
+        """Move the bar to so many blocks of a slide."""
+        self.bar.setRange(0, max(1, total))
+        self.bar.setValue(done)
+
     def _clicked(self) -> None:
         if self.running:
             self.cancel()

@@ -13,6 +13,7 @@ from napari_unetsharp.nuclei.review_folder import ViewFacts, save_review
 from napari_unetsharp.nuclei.review_pieces import Pieces
 from napari_unetsharp.widgets.review_session import ReviewSession
 from napari_unetsharp.widgets.review_source import Subject
+from napari_unetsharp.widgets.slide_region_layer import region_of
 from napari_unetsharp.widgets.worker import StoppableWorker, start_worker
 
 
@@ -45,7 +46,9 @@ class Saver(QObject):
             return False
         pieces = Pieces.of(session.review)  # a copy: the review may go on meanwhile
         slots = {"yielded": self._yielded, "errored": self._errored, "finished": self._ended}
-        settings = {"source": session.material.source, "level": session.material.level}
+        settings: dict[str, Any] = {"source": session.material.source, "level": session.material.level}
+        if (region := region_of(subject.layer)) is not None:
+            settings["region"] = region.as_dict()
         work = (subject.folder, pieces, subject.image, subject.index, settings, view_facts(session))
         self._worker = start_worker(save_steps, *work, connect=slots)
         return True

@@ -8,10 +8,10 @@ import numpy as np
 
 from napari_unetsharp.errors import ImageError, ShapeError
 from napari_unetsharp.images.image import Image
+from napari_unetsharp.images.volume import Volume, windowed
 from napari_unetsharp.inference.tiling import Region
 
 if TYPE_CHECKING:
-    from napari import Viewer
     from napari.components import ViewerModel
     from napari.layers import Image as ImageLayer
     from napari.layers import Shapes
@@ -22,9 +22,14 @@ NOTES = "unetsharp_notes"
 PATH = "unetsharp_path"
 """Key of a layer's metadata: the file that we read it from."""
 
+WINDOW = "unetsharp_window"
+"""Key of a layer's metadata: the values that the file of a scan wants shown as black and white."""
+
 
 def image_from_layer(layer: ImageLayer) -> Image:
-    """Axes, spacing and pixels (full resolution) of an image layer; pixels are not copied.
+    """Axes, spacing and pixels (full resolution) of an image layer; pixels are not copied, nor read where they're lazy.
+
+    A scan is given as its window shows it, whatever contrast is on screen.
 
     Raises
     ------
@@ -42,29 +47,18 @@ def image_from_layer(layer: ImageLayer) -> Image:
     image = Image(opaque(layer, pixels), axes, scale, units, layer.name, list(layer.metadata.get(NOTES, [])))
     if layer.rgb and pixels.shape[-1] == 4:
         image.notes.append("The fourth channel (transparency) was left out.")
-    return image
+    return _through_window(image, layer.metadata.get(WINDOW))
+
+
+def _through_window(image: Image, window: tuple[float, float] | None) -> Image:
+    if window is None or image.axes.endswith("C"):
+        return image
+    return windowed(Volume(image.pixels, image.axes, image.scale, image.units, image.name, image.notes), window)
 
 
 def opaque(layer: ImageLayer, pixels: Any) -> Any:
     """Pixels of a layer without transparency, as our own reader gives those of its file."""
     return pixels[..., :3] if layer.rgb and pixels.shape[-1] == 4 else pixels
-
-
-def add_image_layer(viewer: Viewer, image: Image) -> ImageLayer:
-    """Show a picture that was read from disk.
-
-    Channels that are no colours become layers of their own, of which the first is given back.
-    """
-    common: dict[str, Any] = {
-        "name": image.name, "scale": image.scale, "units": image.units,
-        "axis_labels": tuple(image.spatial_axes.lower()), "metadata": {NOTES: list(image.notes)},
-    }  # fmt: skip
-    if not image.axes.endswith("C"):
-        return viewer.add_image(image.pixels, rgb=False, **common)
-    if image.pixels.shape[-1] == 3:
-        return viewer.add_image(image.pixels, rgb=True, **common)
-    layers = viewer.add_image(image.pixels, channel_axis=image.pixels.ndim - 1, **common)
-    return layers[0] if isinstance(layers, list) else layers
 
 
 def plane_on_screen(viewer: ViewerModel, layer: ImageLayer) -> tuple[int, ...]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QVBoxLayout
 
 from napari_unetsharp.errors import UNetSharpError
@@ -17,6 +16,7 @@ from napari_unetsharp.training.teacher import CANDIDATE, Order, Teacher
 from napari_unetsharp.widgets.fold import Fold
 from napari_unetsharp.widgets.message import Message
 from napari_unetsharp.widgets.quiet import button
+from napari_unetsharp.widgets.stage import Stage
 from napari_unetsharp.widgets.teach_history import History
 from napari_unetsharp.widgets.teach_judging import Judging, verdict_of
 from napari_unetsharp.widgets.teach_keep import Keeping, NextImage
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 POLL = 100
 
 
-class TeachStage(Judging):
+class TeachStage(Judging, Stage):
     """Comes and goes, and follows the process that learns; see `TeachFrame` for its attributes."""
 
     def __init__(self, viewer: Viewer, find: FindStage, review: ReviewStage, cases: CaseBar) -> None:
@@ -121,21 +121,6 @@ class TeachStage(Judging):
         self.active = False
         self.tissue.suspend()
         self.setup.speeds.stop()
-
-    def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802
-        """Qt: the dock was closed, or another stage chosen."""
-        if event is not None and not event.spontaneous():
-            self.leave()
-        super().hideEvent(event)
-
-    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
-        """Qt: the dock was opened again."""
-        super().showEvent(event)
-        QTimer.singleShot(0, self._shown)
-
-    def _shown(self) -> None:
-        if self.isVisible() and not self.active and self._viewer() is not None:
-            self.enter()
 
     def _model_changed(self, _value: Any = None) -> None:
         if self.active and not self._holder and self.candidate is None:

@@ -20,6 +20,9 @@ from napari_unetsharp.training.sample_sources import Source, find_sources
 from napari_unetsharp.widgets.job import chosen_shapes
 from napari_unetsharp.widgets.layers import KEY
 from napari_unetsharp.widgets.review_source import path_of
+from napari_unetsharp.widgets.slide_layers import slide_of
+from napari_unetsharp.widgets.slide_region import SlideRegion, beside_each_other, groups_of, regions_of
+from napari_unetsharp.widgets.slide_region_layer import region_of
 from napari_unetsharp.widgets.source import drawn_region, image_from_layer, plane_on_screen
 from napari_unetsharp.widgets.teach_samples import Entry, Origin, reviews_of
 
@@ -41,20 +44,32 @@ def review_entries(review: ReviewStage, open_image: ImageLayer | None, images: l
     """
     entries: dict[str, Entry] = {}
     shown = None if open_image is None else path_of(open_image)
+    regions = {region.file: region for region in regions_with(open_image)}
+    groups = groups_of(list(regions.values()))  # what overlaps stays together
     session, subject = review.reviewed, review.subject
     if session is not None and subject is not None:
         path = path_of(subject.layer)
-        name = path.name if path is not None else subject.layer.name
+        name = path.name if path is not None and path not in regions else subject.layer.name
         name += "".join(f" plane {number}" for number in subject.index)
-        on_disk = None if path is None else Source(str(subject.folder), image=str(path))
+        group = "" if path is None else groups.get(path, "")
+        on_disk = None if path is None else Source(str(subject.folder), image=str(path), group=group)
         key = str(subject.folder)
         entries[key] = Entry(key, name, lambda: on_disk or snapshot(review), open_here=True)
-    for path in dict.fromkeys(([shown] if shown is not None else []) + images):
+    for path in dict.fromkeys([*([shown] if shown is not None else []), *regions, *images]):
         for folder in reviews_of(path):
-            source = Source(str(folder), image=str(path))
-            name = path.name + (f" {folder.name}" if folder.name.startswith("plane ") else "")
+            source = Source(str(folder), image=str(path), group=groups.get(path, ""))
+            name = regions[path].name if path in regions else path.name
+            name += f" {folder.name}" if folder.name.startswith("plane ") else ""
             entries.setdefault(str(folder), Entry(str(folder), name, partial(_itself, source), path == shown))
     return list(entries.values())
+
+
+def regions_with(layer: ImageLayer | None) -> list[SlideRegion]:
+    """Regions of the slide that a layer shows, or is a region of; none for any other layer."""
+    slide, region = slide_of(layer), region_of(layer)
+    if slide is not None:
+        return regions_of(slide)
+    return [] if region is None else [region, *beside_each_other(region)]
 
 
 def snapshot(review: ReviewStage) -> Origin | None:

@@ -78,7 +78,7 @@ class SampleRow(QWidget):
     def refresh(self) -> None:
         """Show what is known of the sample now."""
         entry = self.entry
-        name = entry.name if len(entry.name) <= 26 else f"{entry.name[:14]}…{entry.name[-11:]}"
+        name = entry.name if len(entry.name) <= 26 else f"{entry.name[:9]}…{entry.name[-16:]}"
         self.name.setText(name)
         self.name.setToolTip(entry.key)
         self.counts.setText(entry.words())

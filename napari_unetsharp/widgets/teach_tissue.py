@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -21,14 +22,19 @@ from napari_unetsharp.inference.results import Index, Results, guarded
 from napari_unetsharp.inference.tiling import Region
 from napari_unetsharp.network.checkpoint import Checkpoint, load_checkpoint
 from napari_unetsharp.nuclei.instances import LabelSettings
+from napari_unetsharp.nuclei.pixels import Box
 from napari_unetsharp.widgets.layers import KEY
 from napari_unetsharp.widgets.removal import remove_layer, removing_many
+from napari_unetsharp.widgets.slide_layers import slide_of
+from napari_unetsharp.widgets.slide_region import SlideRegion, region_at
+from napari_unetsharp.widgets.slide_region_layer import box_in_view, place_on_slide
 from napari_unetsharp.widgets.source import image_from_layer, plane_on_screen, region_on_screen
 from napari_unetsharp.widgets.teach_verdict import AFTER, BEFORE
 from napari_unetsharp.widgets.worker import StoppableWorker, start_worker
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from napari.layers import Image as ImageLayer
 
     from napari_unetsharp.widgets.find import FindStage
 
@@ -67,6 +73,7 @@ class Tissue(QObject):
         self._hidden: list[Any] = []
         self._worker: StoppableWorker | None = None
         self._source: Any = None
+        self._place: SlideRegion | None = None
         self._turn = 0
         self._adding = False
 
@@ -83,9 +90,7 @@ class Tissue(QObject):
             self.failed.emit("Open an image to see before and after on the tissue.")
             return
         try:
-            image, index = image_from_layer(layer), plane_on_screen(viewer, layer)
-            rows, columns = image.plane_shape
-            region = region_on_screen(viewer, layer) if rows * columns > AT_ONCE else None
+            read, index, region, self._place = _what_is_looked_at(viewer, layer)
         except UNetSharpError as error:
             self.failed.emit(str(error))
             return
@@ -93,7 +98,7 @@ class Tissue(QObject):
         turn, self._source = self._turn, ref(layer)
         size = float(self._find.form.nucleus_size.value) or None
         settings, device = self._find.label_form.settings, str(self._find.form.device.value)
-        work = parent, candidate, image, index, region, (level, device, size), settings
+        work = parent, candidate, read, index, region, (level, device, size), settings
         slots: dict[str, Any] = {
             "yielded": lambda planes: self._found(turn, planes),
             "errored": lambda error: self.failed.emit(str(error)),
@@ -166,7 +171,7 @@ class Tissue(QObject):
             return
         if left:
             when, labels = left[0]
-            self.layers[when] = _drawn(source, when, labels)
+            self.layers[when] = _drawn(source, when, labels, self._place)
             viewer.layers.append(self.layers[when])
             viewer.layers.selection.active = source
             self._adding = True
@@ -180,10 +185,33 @@ class Tissue(QObject):
         self._worker = None
 
 
-def _drawn(source: Any, when: str, labels: NDArray[np.int32]) -> Labels:
+def _what_is_looked_at(
+    viewer: Viewer, layer: ImageLayer
+) -> tuple[Callable[[], Image], Index, Region | None, SlideRegion | None]:
+    """How to read the picture, which plane and part of it; of a slide the middle of what is on screen."""
+    index, slide = plane_on_screen(viewer, layer), slide_of(layer)
+    if slide is not None:
+        place = region_at(slide, _middle(box_in_view(viewer, layer)), index)
+        (top, left, _, _), (height, width) = place.box, place.box.shape
+        return partial(slide.crop, 0, top, left, height, width, index), (), None, place
+    image = image_from_layer(layer)
+    rows, columns = image.plane_shape
+    region = region_on_screen(viewer, layer) if rows * columns > AT_ONCE else None
+    return lambda: image, index, region, None
+
+
+def _middle(box: Box) -> Box:
+    """The middle of a box, with at most as many pixels as are looked at, at once."""
+    most = math.isqrt(AT_ONCE)
+    height, width = (min(most, side) for side in box.shape)
+    top, left = (box.top + box.bottom - height) // 2, (box.left + box.right - width) // 2
+    return Box(top, left, top + height, left + width)
+
+
+def _drawn(source: Any, when: str, labels: NDArray[np.int32], region: SlideRegion | None) -> Labels:
     colours = DirectLabelColormap(color_dict={None: COLOURS[when], 0: "transparent"})
-    place = {name: getattr(source, name) for name in PLACE}
-    data = labels[(np.newaxis,) * (source.ndim - 2)] if source.ndim > 2 else labels
+    place = {name: getattr(source, name) for name in PLACE} if region is None else place_on_slide(source, region)
+    data = labels[(np.newaxis,) * (source.ndim - 2)] if source.ndim > 2 and region is None else labels
     layer = Labels(data, name=f"{when} · nuclei", colormap=colours, opacity=0.9, metadata={KEY: {"kind": "labels"}},
                    **place)  # fmt: skip
     layer.contour = 2
@@ -192,12 +220,13 @@ def _drawn(source: Any, when: str, labels: NDArray[np.int32]) -> Labels:
 
 
 def tissue_steps(
-    parent: Load, candidate: Path, image: Image, index: Index, region: Region | None,
+    parent: Load, candidate: Path, read: Callable[[], Image], index: Index, region: Region | None,
     how: tuple[int, str, float | None], settings: LabelSettings, stop: Callable[[], bool],
 ) -> Iterator[dict[str, NDArray[np.int32]]]:  # fmt: skip
     """Nuclei of a plane by the old and the new model, for a worker."""
     level, device, size = how
     found: dict[str, NDArray[np.int32]] = {}
+    image = read()
     for when, load in ((BEFORE, parent), (AFTER, lambda: load_checkpoint(candidate))):
         checkpoint = load()
         depth = min(level, checkpoint.config.level)

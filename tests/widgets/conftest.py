@@ -11,14 +11,15 @@ from napari_unetsharp.images.drawn import draw_fluorescence
 from napari_unetsharp.network.checkpoint import Checkpoint
 from napari_unetsharp.network.metadata import CheckpointMetadata
 from napari_unetsharp.network.unet_sharp import UNetSharp, UNetSharpConfig
-from napari_unetsharp.widgets import models
+from napari_unetsharp.widgets import models, pixel_size
 from napari_unetsharp.widgets.dock import open_dock
 
 
 @pytest.fixture(autouse=True)
 def memory(tmp_path, monkeypatch):
-    """Recent models of the person who runs the tests stay out of it."""
+    """Recent models and pixel sizes of the person who runs the tests stay out of it."""
     monkeypatch.setattr(models, "memory_file", lambda: tmp_path / "memory" / "models.json")
+    monkeypatch.setattr(pixel_size, "memory_file", lambda: tmp_path / "memory" / "pixel_sizes.json")
 
 
 @pytest.fixture(scope="session")

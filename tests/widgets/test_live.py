@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
@@ -47,12 +49,31 @@ def press_live(stage, qtbot):
     qtbot.mouseClick(stage.live_button, LEFT)
 
 
+def rests(stage):
+    """Nothing is due and nothing is under way: true from a move on until the look after it has ended."""
+    return not stage.live.waiting and not stage.live.running
+
+
 def wait_for_nuclei(stage, qtbot):
-    qtbot.waitUntil(lambda: stage.live.running, timeout=30_000)
+    """Wait for the look that the last move, press or wish asked for, however short it is."""
     qtbot.waitUntil(
-        lambda: not stage.live.running and "in view at depth" in stage.message.text() and not stage.views.adding,
-        timeout=90_000,
+        lambda: rests(stage) and "in view at depth" in stage.message.text() and not stage.views.adding, timeout=90_000
     )
+
+
+@contextmanager
+def when_it_looks(stage, qtbot, act):
+    """Do something the moment the next look begins; one that is short would be over before a poll sees it."""
+    acted = []
+
+    def once():
+        stage.live.began.disconnect(once)
+        act()
+        acted.append(True)
+
+    stage.live.began.connect(once)
+    yield
+    qtbot.waitUntil(lambda: bool(acted), timeout=30_000)
 
 
 def end(stage, qtbot):
@@ -124,17 +145,19 @@ def test_more_and_fewer_act_on_what_is_there(large, qtbot):
     stage.label_form.threshold.value = threshold
     expected = label_nuclei(probability, LabelSettings(threshold, 20, False))
     qtbot.waitUntil(lambda: np.array_equal(results.labels[2] > 0, expected > 0), timeout=60_000)
-    qtbot.waitUntil(lambda: not stage.live.running, timeout=60_000)
+    qtbot.waitUntil(lambda: rests(stage), timeout=60_000)
     np.testing.assert_array_equal(results.maps["x02"], probability)
     np.testing.assert_array_equal(results.computed(()), done)
     end(stage, qtbot)
 
 
-def test_find_nuclei_turns_it_off_and_runs_as_always(large, qtbot, find, small_checkpoint):
+def test_find_nuclei_turns_it_off_and_runs_as_always(large, qtbot, small_checkpoint):
     viewer, stage, image = large
-    press_live(stage, qtbot)
-    qtbot.waitUntil(lambda: stage.live.running, timeout=30_000)
-    find(stage)
+    seen = []
+    with when_it_looks(stage, qtbot, lambda: (seen.append(stage.live._worker), stage.run_button.button.click())):
+        press_live(stage, qtbot)
+    qtbot.waitUntil(lambda: not stage.running, timeout=60_000)
+    assert seen[0].stop.is_set()
     assert not stage.live_button.isChecked()
     assert FIRST not in names(viewer)
     alone = Predictor(load_checkpoint(small_checkpoint), "cpu", 2).predict(image.data)
@@ -149,11 +172,15 @@ def test_find_nuclei_turns_it_off_and_runs_as_always(large, qtbot, find, small_c
 def test_a_move_drops_what_is_under_way(large, qtbot):
     viewer, stage, image = large
     look_at(viewer, image, (384, 512), height=700)
-    press_live(stage, qtbot)
-    qtbot.waitUntil(lambda: stage.live.running, timeout=30_000)
-    worker = stage.live._worker
-    look_at(viewer, image, (700, 900), height=60)
-    assert worker.stop.is_set()
+    seen = []
+
+    def move():
+        seen.append(stage.live._worker)
+        look_at(viewer, image, (700, 900), height=60)
+
+    with when_it_looks(stage, qtbot, move):
+        press_live(stage, qtbot)
+    assert seen[0].stop.is_set()
     wait_for_nuclei(stage, qtbot)
     assert stage.found.results.computed(())[700, 900]
     end(stage, qtbot)
@@ -164,7 +191,7 @@ def test_an_error_ends_it_with_one_message(large, qtbot):
     data = image.data
     image._data = np.full(data.shape, np.nan, np.float32)  # napari itself warns about it
     press_live(stage, qtbot)
-    qtbot.waitUntil(lambda: stage.message.is_problem and not stage.live.running, timeout=60_000)
+    qtbot.waitUntil(lambda: stage.message.is_problem and rests(stage), timeout=60_000)
     said = stage.message.text()
     assert "NaN" in said
     assert not stage.live_button.isChecked()
@@ -181,9 +208,8 @@ def test_no_image_in_view_and_no_image_at_all_is_waited_for(large, qtbot, field)
     press_live(stage, qtbot)
     qtbot.waitUntil(lambda: "Live waits" in stage.message.text(), timeout=30_000)
     assert stage.live_button.isChecked()
-    look_at(viewer, image, (150, 200))
-    qtbot.waitUntil(lambda: stage.live.running, timeout=30_000)
-    viewer.layers.remove(image)
+    with when_it_looks(stage, qtbot, lambda: viewer.layers.remove(image)):
+        look_at(viewer, image, (150, 200))
     qtbot.waitUntil(lambda: not stage.live.running, timeout=60_000)
     qtbot.waitUntil(lambda: "Live waits for an image" in stage.message.text(), timeout=30_000)
     assert not stage.message.is_problem
@@ -231,9 +257,10 @@ def test_it_rests_while_another_stage_is_open_and_follows_a_real_drag(
     dock.show_stage("Find")
     wait_for_nuclei(stage, qtbot)
     assert stage.found.results.computed(())[600, 800]
-    look_at(viewer, image, (100, 900))
-    qtbot.waitUntil(lambda: stage.live.running, timeout=30_000)
-    worker = stage.live._worker
+    seen = []
+    with when_it_looks(stage, qtbot, lambda: seen.append(stage.live._worker)):
+        look_at(viewer, image, (384, 512), height=768)  # enough for many tiles, so that it is still at work
+    worker = seen[0]
     viewer.close()
     assert worker.stop.is_set()
     qtbot.waitUntil(lambda: not worker.is_running, timeout=60_000)

@@ -1,0 +1,62 @@
+"""The pixel size of a slide whose file doesn't say: asked once, remembered for its content."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from platformdirs import user_config_path
+
+from napari_unetsharp.images.slide import Slide
+from napari_unetsharp.images.tiff import written_beside
+from napari_unetsharp.widgets.channels import ChannelSlide
+
+PixelSize = tuple[float, float]
+
+
+def memory_file() -> Path:
+    """Where the answers are kept."""
+    return user_config_path("napari-unetsharp", appauthor=False) / "pixel_sizes.json"
+
+
+def pixel_size_of(slide: Slide) -> PixelSize | None:
+    """µm per pixel of level 0 along Y and X: the file's, else what a person said about this slide; None for unknown."""
+    if slide.um_per_pixel is not None:
+        return slide.um_per_pixel
+    return _answers().get(_key(slide))
+
+
+def is_answered(slide: Slide) -> bool:
+    """Whether nobody need be asked: the file says it, or a person said it, or said that it's unknown."""
+    return slide.um_per_pixel is not None or _key(slide) in _answers()
+
+
+def remember(slide: Slide, size: PixelSize | None) -> None:
+    """Keep what a person said.
+
+    Parameters
+    ----------
+    slide : Slide
+    size : (float, float) or None
+        µm per pixel of level 0 along Y and X; None for "I don't know", so that nobody asks again.
+    """
+    answers = _answers() | {_key(slide): size}
+    text = json.dumps({key: list(said) if said else None for key, said in answers.items()}, indent=1)
+    memory_file().parent.mkdir(parents=True, exist_ok=True)
+    with written_beside(memory_file()) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def _key(slide: Slide) -> str:
+    """All channels of a slide have one pixel size."""
+    whole = slide.whole if isinstance(slide, ChannelSlide) else None
+    return (whole or slide).identity
+
+
+def _answers() -> dict[str, PixelSize | None]:
+    """All answers by identity; none where the file is missing or damaged: the question comes again then."""
+    try:
+        kept = json.loads(memory_file().read_text(encoding="utf-8"))
+        return {str(key): (float(said[0]), float(said[1])) if said else None for key, said in kept.items()}
+    except (OSError, ValueError, TypeError, AttributeError, IndexError, KeyError):
+        return {}
