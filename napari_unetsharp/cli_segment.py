@@ -57,7 +57,8 @@ HELP = "\n\n".join((
     "and goes on with what isn't; what changed (content, model, settings) is done again. Ends with 2 if any failed.",
     "A manifest is a CSV file whose first line names its columns: path (from the manifest's own folder, or absolute), "
     "and where wanted name (of the results), plane (a number from 0 on the stack axis, several as 1/4), um_per_pixel "
-    "(0.25, or 0.25/0.26 along Y and X) and nucleus_size (px). An empty cell says nothing.",
+    "(0.25, or 0.25/0.26 along Y and X), nucleus_size (px) and channel (name, or number from 1). An empty cell says "
+    "nothing.",
 ))  # fmt: skip
 """What ``--help`` says."""
 
@@ -76,6 +77,10 @@ def segment(
     um_per_pixel: Annotated[
         str, typer.Option("--um-per-pixel", help="µm per pixel of all inputs: 0.25, or 0.25/0.26 along Y and X.")
     ] = "",
+    channel: Annotated[
+        str,
+        typer.Option(help="Channel of all inputs, by name or number from 1; if not said, the one called DAPI or so."),
+    ] = "",
     everywhere: Annotated[bool, typer.Option("--everywhere", help="On slides, glass too.")] = False,
     orientations: OrientationsOption = 1,
     accurate: AccurateOption = False,
@@ -93,7 +98,7 @@ def segment(
 ) -> None:
     """Find nuclei in pictures, volumes and slides; see `HELP`."""
     from napari_unetsharp.jobs.inputs import find_sources
-    from napari_unetsharp.jobs.manifest import lengths
+    from napari_unetsharp.jobs.manifest import channel_said, lengths
     from napari_unetsharp.jobs.segment import JobList
     from napari_unetsharp.jobs.settings import JobSettings, NetworkSettings
     from napari_unetsharp.network.checkpoint import load_checkpoint
@@ -102,7 +107,8 @@ def segment(
     labels, um = LabelSettings(threshold, smallest, split), lengths(um_per_pixel, "--um-per-pixel")
     loaded = load_checkpoint(checkpoint)
     depth = level or loaded.config.level
-    settings = JobSettings(out, depth, all_levels, branches, labels, nucleus_size, um, not everywhere)
+    one = channel_said(channel, "--channel")
+    settings = JobSettings(out, depth, all_levels, branches, labels, nucleus_size, um, not everywhere, one)
     wanted = None if accurate else settings.wanted(loaded.config.heads)
     options = {"guided": guided, "orientations": orientations, "accurate": accurate, "precision": precision}
     network = NetworkSettings(checkpoint, depth, wanted, device, tuple(options.items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -58,6 +59,9 @@ def _save_and_close(viewer: Viewer, path: Path) -> None:
 
 def main() -> None:
     """Run a command; our own errors become one sentence on standard error and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files may not be what the terminal can show
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except UNetSharpError as error:

@@ -190,6 +190,22 @@ def test_a_task_over_which_workers_die_is_given_up(study: Path, tmp_path: Path):
     assert (row["error"], row["nuclei"]) == ("", {"L1": 25})
 
 
+def test_locks_are_given_back_even_if_the_crew_does_not_end(study: Path, tmp_path: Path):
+    class Stuck:
+        size = 1
+
+        def submit(self, ticket, task):
+            raise KeyboardInterrupt
+
+        def close(self):
+            raise OSError("the scheduler is gone")
+
+    with pytest.raises(OSError, match="the scheduler is gone"):
+        Distribution(jobs_of(study, tmp_path), network(study), Stuck()).run()
+    assert (tmp_path / ".jobs").is_dir()
+    assert not list((tmp_path / ".jobs").glob("*.lock"))
+
+
 def test_dask_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch):
     from napari_unetsharp.jobs.dask_crew import DaskCrew
 

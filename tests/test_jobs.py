@@ -112,6 +112,32 @@ def test_the_same_content_elsewhere_is_the_same(model, picture, tmp_path):
     assert (row["state"], row["input"]) == ("skipped", str(tmp_path / "moved" / "a.tif"))
 
 
+def test_results_of_another_input_are_not_overwritten(model, tmp_path):
+    for name, pixels in (("A", PICTURE), ("B", PICTURE // 2)):
+        (tmp_path / name).mkdir()
+        write_tiff(tmp_path / name / "a.tif", pixels, Image(pixels, "YX"))
+    out = tmp_path / "out"
+    assert states(model, tmp_path / "A" / "a.tif", out=out) == ["done"]
+    before = (out / "a_L1.tif").read_bytes()
+    (row,) = report(model, tmp_path / "B" / "a.tif", out=out)["images"]
+    assert row["state"] == "failed"
+    assert f"{out / 'a'} holds results of {tmp_path / 'A' / 'a.tif'}; name it otherwise in a manifest" in row["error"]
+    assert (out / "a_L1.tif").read_bytes() == before
+    assert states(model, tmp_path / "A" / "a.tif", out=out) == ["skipped"]
+    (out / "a_L1.tif").unlink()
+    assert states(model, tmp_path / "B" / "a.tif", out=out) == ["done"]
+
+
+def test_what_is_done_is_skipped_from_any_folder(model, picture, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (row,) = report(model, Path("a.tif"), out=Path("out"))["images"]
+    assert row["files"] == ["out/a_L1.tif"]
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    (row,) = report(model, Path("../a.tif"), out=Path("../out"))["images"]
+    assert (row["state"], row["files"]) == ("skipped", ["../out/a_L1.tif"])
+
+
 def test_a_model_that_was_never_saved_has_no_name_to_skip_by(picture):
     assert states(seeing_brightness(), picture) == states(seeing_brightness(), picture) == ["done"]
 
@@ -246,6 +272,16 @@ def test_a_report_that_cannot_be_written_is_said_at_once(model, picture, tmp_pat
 
 
 # The report --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems have no such names")
+def test_a_name_that_is_not_utf_8_is_reported(model, picture, tmp_path):
+    odd = tmp_path / os.fsdecode(b"caf\xe9.tif")
+    picture.rename(odd)
+    (row,) = report(model, odd)["images"]
+    assert (row["state"], row["input"]) == ("done", str(odd))
+    assert "caf\\udce9.tif" in (tmp_path / "out" / "report.csv").read_text(encoding="utf-8")
+    assert states(model, odd) == ["skipped"]
 
 
 def test_the_table_says_what_the_report_says(model, picture, stack, tmp_path):

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -70,6 +71,16 @@ def test_a_summary_and_the_reasons_of_failures(unetsharp, study):
     assert (code, err) == (0, "")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems have no such names")
+def test_a_name_that_is_not_utf_8_is_printed(study):
+    odd = os.fsdecode(b"in/caf\xe9.png")
+    Path("in/a.png").rename(odd)
+    command = [sys.executable, "-m", "napari_unetsharp", "segment", odd, *map(str, COMMON)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip().splitlines()[1:]) == (0, [])
+    assert "in/caf\\udce9.png: 2 nuclei at L1" in done.stdout
+
+
 def test_a_manifest_is_run_and_described(unetsharp, study):
     code, said, _ = unetsharp("segment", "list.csv", *COMMON, "--json")
     rows = json.loads(said)["images"]
@@ -79,7 +90,7 @@ def test_a_manifest_is_run_and_described(unetsharp, study):
     ]  # fmt: skip
     assert Path("out/third plane_L1.tif").exists()
     _, said, _ = unetsharp("segment", "--help")
-    for column in ("path", "name", "plane", "um_per_pixel", "nucleus_size"):
+    for column in ("path", "name", "plane", "um_per_pixel", "nucleus_size", "channel"):
         assert re.search(rf"\b{column}\b", said)
 
 
@@ -105,6 +116,7 @@ def test_a_stopped_command_keeps_all_and_says_how_to_go_on(number, unetsharp, st
     ("words", "said"),
     [
         (("in", "--um-per-pixel", "wide"), "--um-per-pixel: um_per_pixel 'wide' isn't a number"),
+        (("in", "--channel", "0"), "--channel: there is no channel 0"),
         (("nowhere.csv",), "the manifest nowhere.csv can't be read"),
         (("in", "--dask", "tcp://nowhere"), "no Dask scheduler answers at tcp://nowhere"),
     ],

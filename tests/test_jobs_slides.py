@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +21,10 @@ from napari_unetsharp.images.tiff import read_tiff, write_tiff  # noqa: E402
 from napari_unetsharp.inference.predictor import Predictor  # noqa: E402
 from napari_unetsharp.jobs import source as sources  # noqa: E402
 from napari_unetsharp.jobs.inputs import find_sources  # noqa: E402
+from napari_unetsharp.jobs.job import start_job  # noqa: E402
 from napari_unetsharp.jobs.segment import JobList, segment  # noqa: E402
 from napari_unetsharp.jobs.settings import JobSettings  # noqa: E402
+from napari_unetsharp.jobs.slide_job import compute_blocks, paint_slide  # noqa: E402
 from napari_unetsharp.network.checkpoint import load_checkpoint  # noqa: E402
 from napari_unetsharp.nuclei.label_settings import LabelSettings  # noqa: E402
 from napari_unetsharp.nuclei.pixels import Box  # noqa: E402
@@ -117,6 +120,17 @@ def test_another_model_starts_anew_but_not_over_a_persons_work(model, slide, tmp
     assert json.loads((tmp_path / "out" / "a" / "run.json").read_text())
 
 
+def test_another_slide_of_the_same_name_wipes_nothing(model, slide, tmp_path):
+    report(model, slide)
+    before = blocks(tmp_path / "out" / "a")
+    (tmp_path / "B").mkdir()
+    other = write_slide(tmp_path / "B" / "a.tif", spotted(SHAPE, 4, seed=3)[0], levels=2)
+    (row,) = report(model, other, out=tmp_path / "out")
+    assert row["state"] == "failed"
+    assert f"holds results of {slide}; name it otherwise" in row["error"]
+    assert blocks(tmp_path / "out" / "a") == before
+
+
 def test_a_store_that_is_open_elsewhere_is_told(model, slide, tmp_path):
     report(model, slide)
     with SlideStore.open(tmp_path / "out" / "a", writing=True):
@@ -150,6 +164,44 @@ def test_empty_glass_is_told(model, tmp_path):
     (row,) = report(model, path, tissue_only=True)
     assert (row["state"], row["nuclei"]) == ("done", {"L1": 0})
     assert any("No tissue was found" in note for note in row["warnings"])
+
+
+def stained(path: Path, *names: str) -> Path:
+    """A slide in fluorescence, channel by channel: 3, 5 and 8 nuclei."""
+    planes = np.stack([spotted((200, 1300), count, seed=count)[0][..., 0] for count in (3, 5, 8)])
+    about = {"axes": "CYX"} | ({"Channel": {"Name": list(names)}} if names else {})
+    tifffile.imwrite(path, planes, ome=True, bigtiff=True, tile=(128, 128), photometric="minisblack", metadata=about)
+    return path
+
+
+def test_one_channel_of_a_fluorescence_slide_is_run(model, tmp_path):
+    path = stained(tmp_path / "a.btf", "CD3", "Hoechst 33342", "CD8")
+    (row,) = report(model, path)
+    assert (row["kind"], row["nuclei"]) == ("slide", {"L1": 5})
+    assert any(
+        "Only channel 2 (Hoechst 33342) of 3 was run; --channel or a manifest" in note for note in row["warnings"]
+    )
+    assert not any("transparency" in note for note in row["warnings"])
+    assert report(model, path, channel="2") == [row | {"state": "skipped"}]  # the same channel
+    for said, count in (("cd8", 8), ("1", 3)):
+        (row,) = report(model, path, channel=said)
+        assert (row["state"], row["nuclei"]) == ("done", {"L1": count})
+        assert not any("Only channel" in note for note in row["warnings"])
+    (row,) = report(model, path, channel="CD4")
+    assert "a.btf has no channel CD4; it has 1 CD3, 2 Hoechst 33342, 3 CD8" in row["error"]
+
+
+def test_the_workers_of_a_slide_see_the_same_channel(model, tmp_path):
+    path = stained(tmp_path / "a.btf", "CD3", "DAPI", "CD8")
+    asked = JobSettings(tmp_path / "out", 1, tissue_only=False)
+    job, lock = JobList(find_sources([path], asked.folder), asked, model).next()
+    predictor = Predictor(model, "cpu", 1, ("x01",))
+    plan = pickle.loads(pickle.dumps(start_job(job, predictor)))
+    told = compute_blocks(plan, plan.blocks, predictor)
+    row = dict(plan.row)
+    paint_slide(plan, row, told)
+    lock.release()
+    assert (told.failures, row["nuclei"]) == ([], {"L1": 5})
 
 
 def test_a_large_stack_of_small_planes_runs_plane_by_plane(model, tmp_path, monkeypatch):

@@ -18,13 +18,15 @@ for needed in ("zarr", "pyarrow", "pydicom"):
 
 import pyarrow.parquet  # noqa: E402
 import zarr  # noqa: E402
-from painted_slides import SIDES, filled, labels_of, painted, painted_run, write_slide  # noqa: E402
+from painted_slides import SIDES, disc_map, filled, labels_of, painted, painted_run, write_slide  # noqa: E402
 
 from napari_unetsharp.errors import ImageError, SaveError, SettingsError, SlideRunError  # noqa: E402
 from napari_unetsharp.images.slide_open import open_slide  # noqa: E402
 from napari_unetsharp.nuclei.geojson_reader import read_geojson  # noqa: E402
+from napari_unetsharp.nuclei.label_settings import LabelSettings  # noqa: E402
+from napari_unetsharp.nuclei.pixels import Box  # noqa: E402
 from napari_unetsharp.nuclei.states import State  # noqa: E402
-from napari_unetsharp.slides.about import RunAbout  # noqa: E402
+from napari_unetsharp.slides.about import RunAbout, run_folder  # noqa: E402
 from napari_unetsharp.slides.export import SlideFormat, export_slide, is_run  # noqa: E402
 from napari_unetsharp.slides.geojson import write_slide_geojson  # noqa: E402
 from napari_unetsharp.slides.ngff import write_ngff  # noqa: E402
@@ -295,3 +297,39 @@ def test_what_can_not_be_exported_is_told_in_a_sentence(place: Path, tmp_path: P
     other = write_slide(tmp_path / "other.dcm", PatientID="P2")
     with pytest.raises(ImageError, match=r"other\.dcm isn't the slide that was run"):
         export_slide(place / "run", tmp_path, [SlideFormat.DICOM_ANN], slide=other)
+
+
+def test_labels_keep_what_a_person_accepted_while_the_slide_is_labelled_anew(place: Path, tmp_path: Path):
+    with open_slide(place / "a slide.dcm") as slide, painted_run(tmp_path / "run", slide) as store:
+        box = Box(0, 0, 100, 100)
+        labels = store.read_labels(box)
+        inside = np.unique(labels[10:-10, 10:-10])[1:].tolist()
+        reviewed = np.isin(labels, inside[:1])
+        store.write_region(box, labels, reviewed, {inside[0]: "accepted"})
+        store.relabel(replace(store.settings, threshold=0.6))
+        assert [one.id for one in store.nuclei()] == inside[:1]
+        path = write_ngff(tmp_path / "a.ome.zarr", store)
+        shown = zarr.open_array(path / "labels" / "nuclei" / "0", mode="r")[:]
+        np.testing.assert_array_equal(shown, np.where(labels_of(store) == inside[0], inside[0], 0))
+        assert shown.any()
+
+
+def test_runs_of_slides_with_one_name_have_files_of_their_own(tmp_path: Path):
+    """Two slides of one name by a job, and two runs over one by the window; into one folder."""
+    folders = [tmp_path / "results" / "slide", tmp_path / "results" / "slide-2"]
+    told = [RunAbout("slide", f"{case}/slide.svs", case * 32, (140, 150), side=128, margin=32) for case in ("aa", "bb")]
+    (tmp_path / "results" / ".jobs").mkdir(parents=True)
+    told += [replace(told[0], level=depth, maps=(f"x0{depth}",)) for depth in (1, 2)]
+    folders += [run_folder(tmp_path / "slide.svs.unetsharp" / "found", about) for about in told[2:]]
+    written = []
+    for folder, about in zip(folders, told, strict=True):
+        with SlideStore.create(folder, about, LabelSettings(smallest=4)) as store:
+            plane = disc_map(about.shape)
+            for row, column in store.grid:
+                store.put_maps(row, column, {about.maps[0]: plane[store.grid.window(row, column).slices]})
+                store.paint(row, column)
+        written += export_slide(folder, tmp_path / "out", [SlideFormat.CSV, SlideFormat.GEOJSON]).files
+    assert len({path.name for path in written}) == len(list((tmp_path / "out").iterdir())) == 8
+    assert {path.name for path in written} >= {"slide_nuclei.csv", "slide-2_nuclei.csv"}
+    again = export_slide(folders[3], tmp_path / "out", [SlideFormat.CSV]).files
+    assert set(again) <= set(written)

@@ -256,6 +256,13 @@ def test_a_slide_without_small_levels_is_asked_block_by_block(tmp_path, monkeypa
         assert len(list(run.steps())) == 9
         assert run.store.count == len(centres)
         assert len(calls) <= 4
+    calls.clear()
+    with SlideRun.prepare(slide_of(pixels), predictor, tmp_path / "all", replace(SETTINGS, tissue_only=True)) as run:
+        next(iter(run.steps()))
+        before = len(calls)
+        run.want(None, tissue_only=False)  # a person takes it back while it runs
+        assert len(list(run.steps())) == 8
+        assert len(calls) == before + 8
 
 
 def test_results_of_a_smaller_grid_have_the_nuclei_of_the_slide(tmp_path):

@@ -155,3 +155,48 @@ def test_damage_is_passed_by_where_there_is_something_whole(drawn):
 def test_stopping_while_it_is_measured(drawn):
     with pytest.raises(SlideRunError, match="stopped"):
         prepare(slide_of(drawn), seeing(nucleus_size=20.0), RunSettings(), [], lambda: True)
+
+
+def test_what_nobody_found_is_looked_for_where_there_is_most_to_see(drawn, monkeypatch):
+    """The look for tissue misses it: brightness and nuclei are still not measured on an empty border."""
+    slide, predictor = slide_of(drawn), seeing(Intensity(low=1, high=99.8), nucleus_size=20.0)
+    right = prepare(slide, predictor, RunSettings(), []).about
+    nothing = Tissue(np.zeros((100, 100), bool), (14.0, 13.0))
+    with monkeypatch.context() as patched:
+        patched.setattr("napari_unetsharp.slides.preparing.find_tissue", lambda *_: nothing)
+        missed = prepare(slide, predictor, RunSettings(), [])
+        assert missed.about.limits == right.limits == [10.0, 230.0]
+        assert missed.about.nucleus_size == pytest.approx(24.5, abs=1.5)
+        assert not missed.tissue.mask.any()
+        again = prepare(slide, predictor, RunSettings(), [missed.about])
+        assert (again.about.fingerprint, again.sentence) == (missed.about.fingerprint, "")
+        everything = prepare(slide, predictor, RunSettings(tissue_only=False), [missed.about])
+        assert everything.about.fingerprint == missed.about.fingerprint
+        painted = nothing.mask.copy()
+        painted[50:90, 50:90] = True
+        person = prepare(slide, predictor, RunSettings(tissue=Tissue(painted, nothing.downsample)), [missed.about])
+        assert person.sentence
+        assert person.about.fingerprint != missed.about.fingerprint
+    assert prepare(slide, predictor, RunSettings(), [missed.about]).about.fingerprint == right.fingerprint
+    assert prepare(slide, predictor, RunSettings(), [missed.about, right]).sentence == ""
+
+
+def test_a_person_s_tissue_is_where_is_measured(drawn):
+    """Two kinds of tissue: nuclei of 12 px above, of 25 px below; the one that is painted counts."""
+    small, _ = spotted(drawn.shape[:2], 150, 6, seed=3, inside=(0, 0, 650, 1300))
+    slide, mask = slide_of(np.maximum(drawn, small)), np.zeros((14, 13), bool)
+    for rows, size in ((slice(1, 6), 12.5), (slice(8, 13), 24.5)):
+        painted = mask.copy()
+        painted[rows, 7:12] = True
+        settings = RunSettings(tissue=Tissue(painted, (100.0, 100.0)))
+        prepared = prepare(slide, seeing(nucleus_size=20.0), settings, [])
+        assert prepared.about.nucleus_size == pytest.approx(size, abs=1.5)
+
+
+def test_a_size_that_was_not_found_is_measured_again_on_other_tissue(drawn):
+    slide, predictor, mask = slide_of(drawn), seeing(nucleus_size=20.0), np.zeros((14, 13), bool)
+    mask[:3, :3] = True
+    nowhere = prepare(slide, predictor, RunSettings(tissue=Tissue(mask, (100.0, 100.0))), []).about
+    assert (nowhere.nucleus_size, nowhere.options["scale"]) == (20.0, "nothing")
+    again = prepare(slide, predictor, RunSettings(), [nowhere]).about
+    assert again.nucleus_size == pytest.approx(24.5, abs=1.5)

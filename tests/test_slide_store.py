@@ -10,7 +10,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ import pytest
 for needed in ("zarr", "pyarrow"):
     pytest.importorskip(needed)
 
+import pyarrow.parquet  # noqa: E402
+import zarr  # noqa: E402
 from drawn_maps import SETTINGS, about_of, computed, content, discs, paint_all, scattered  # noqa: E402
 
 from napari_unetsharp.errors import ShapeError, SlideRunError  # noqa: E402
@@ -329,3 +331,64 @@ def test_a_full_disk_is_said_so(unbroken: tuple[Path, dict[str, Any]], tmp_path:
         monkeypatch.undo()
         paint_all(store)
         assert content(store) == unbroken[1]
+
+
+def test_a_pixel_size_that_is_told_later_reaches_everything(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with computed(folder, PLANE, um_per_pixel=None) as store:
+        paint_all(store)
+        labels, box = store.read_labels(store.grid.plane), Box(10, 100, 110, 260)
+        one = int(store.read_labels(box).max())
+        store.write_region(box, store.read_labels(box), np.ones(box.shape, bool), {one: "accepted"})
+        store.finish()
+        assert all(nucleus.area_um2 is None for nucleus in store.nuclei())
+    for size in ((0.25, 0.5), (0.5, 0.5)):
+        told = about_of(SHAPE, um_per_pixel=size)
+        with SlideStore.open_or_create(folder, told, SETTINGS) as store:
+            assert store.about == told
+            assert not store.done
+            paint_all(store)
+            store.finish()
+            assert np.array_equal(store.read_labels(store.grid.plane) > 0, labels > 0)
+        with SlideStore.open(folder) as store:
+            found = list(store.nuclei())
+            assert {nucleus.state for nucleus in found} == {"unchecked", "accepted"}
+            for nucleus in found:
+                assert nucleus.area_um2 == pytest.approx(nucleus.area * size[0] * size[1])
+                assert nucleus.major_axis_um is not None
+            rows = pyarrow.parquet.read_table(folder / "nuclei.parquet").to_pylist()
+            assert [row["area_um2"] for row in rows] == [nucleus.area_um2 for nucleus in found]
+            for pyramid in (store.labels, store.probability):
+                (image,) = zarr.open_group(pyramid.path, mode="r").attrs["ome"]["multiscales"]
+                assert [axis["unit"] for axis in image["axes"]] == ["micrometer"] * 2
+                assert image["datasets"][1]["coordinateTransformations"][0]["scale"] == [2 * side for side in size]
+    with SlideStore.open_or_create(folder, about_of(SHAPE, um_per_pixel=None), SETTINGS) as store:
+        assert store.about.um_per_pixel == (0.5, 0.5)  # nobody says otherwise
+        assert store.painted.all()
+
+
+def test_others_read_while_the_table_is_written(
+    unbroken: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The window asks for nuclei while a run ends; it doesn't wait for the table of the whole slide."""
+    begun, go_on = Event(), Event()
+
+    def slow(path: Path, parts: Iterator[Any], about: Any) -> int:
+        next(parts)
+        begun.set()
+        assert go_on.wait(60)
+        return 0
+
+    monkeypatch.setattr("napari_unetsharp.slides.store.write_parts", slow)
+    with SlideStore.open(copied(unbroken, tmp_path), writing=True) as store:
+        ending = Thread(target=store.finish)
+        ending.start()
+        assert begun.wait(60)
+        read = Thread(target=lambda: list(store.nuclei()))
+        read.start()
+        read.join(20)
+        waited = read.is_alive()
+        go_on.set()
+        ending.join()
+        assert not waited
+        assert store.done

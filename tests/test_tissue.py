@@ -172,3 +172,48 @@ def test_a_look_at_a_sample_tells_blocks_apart():
     look = TissueLook.of(picture)
     assert look.is_in(picture[100:200, 150:250])
     assert not look.is_in(picture[:60, :80])
+
+
+def grey(picture):
+    return picture.mean(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        pytest.param(lambda picture: grey(finished(picture)).astype(np.uint8), id="bytes of grey"),
+        pytest.param(lambda picture: finished(picture).astype(np.uint16) * 257, id="16 bits"),
+        pytest.param(lambda picture: finished(picture).astype(np.uint16) * 16, id="12 of 16 bits"),
+        pytest.param(lambda picture: (finished(picture) / 255).astype(np.float32), id="0 to 1"),
+        pytest.param(lambda picture: grey(picture).astype(np.float32), id="grey, 0 to 255"),
+    ],
+)
+def test_bright_field_needn_t_be_bytes_of_colour(stored):
+    sections = inside(100, 110, 70, 80) | inside(190, 300, 60, 50)
+    dense = inside(150, 190, 140, 170)
+    for where in (sections, dense):
+        mask = tissue_mask(stored(stained(where)), 10.0)
+        assert mask[where].mean() > 0.99
+        assert not mask[~ndimage.binary_dilation(where, iterations=12)].any()
+    assert not tissue_mask(stored(glass()), 10.0).any()
+    look = TissueLook.of(stored(stained(sections)))
+    assert look.is_in(stored(stained(np.ones(SHAPE, bool)))[:100, :100])
+    assert not look.is_in(stored(glass())[:100, :100])
+
+
+def test_dim_nuclei_on_a_high_offset_are_no_bright_field():
+    where = inside(150, 200, 90, 120)
+    mask = tissue_mask(1000 + glowing(where, np.uint16, 10, 400), 10.0)
+    assert mask[where].mean() > 0.98
+    assert not mask[~ndimage.binary_dilation(where, iterations=12)].any()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_fourth_channel_counts_unless_it_is_of_colours(dtype):
+    where = inside(150, 200, 90, 120)
+    empty = glowing(np.zeros(SHAPE, bool), dtype, 8, 0)
+    four = np.concatenate([empty, empty, empty, glowing(where, dtype, 8, 180)], axis=-1)
+    mask = tissue_mask(four, 10.0, rgb=False)
+    assert mask[where].mean() > 0.98
+    assert not mask[~ndimage.binary_dilation(where, iterations=12)].any()
+    assert not tissue_mask(four, 10.0, rgb=True).any()

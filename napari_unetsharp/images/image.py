@@ -107,7 +107,7 @@ def check_finite(plane: NDArray[Any]) -> None:
         )
 
 
-def adapt_channels(plane: NDArray[Any], wanted: int) -> tuple[NDArray[Any], str]:
+def adapt_channels(plane: NDArray[Any], wanted: int, colours: bool = True) -> tuple[NDArray[Any], str]:
     """Give a plane the channels that a network takes.
 
     Parameters
@@ -115,6 +115,9 @@ def adapt_channels(plane: NDArray[Any], wanted: int) -> tuple[NDArray[Any], str]
     plane : array, (Y, X, C)
     wanted : int
         Channels of the network.
+    colours : bool
+        Whether several channels may be colours, a fourth of them transparency; False where each is known to be a
+        stain of its own.
 
     Returns
     -------
@@ -126,7 +129,9 @@ def adapt_channels(plane: NDArray[Any], wanted: int) -> tuple[NDArray[Any], str]
     given = plane.shape[-1]
     if given == wanted:
         return plane, ""
-    if given == wanted + 1 and wanted == 3:
+    if not colours and given > 1 and wanted == 1:
+        return plane[..., :1], f"The first of {given} channels was taken: this model takes one."
+    if colours and given == wanted + 1 and wanted == 3:
         return plane[..., :3], "The fourth channel (transparency) was left out."
     if given == 2 and wanted == 1:
         return plane[..., :1], "The second channel was left out."

@@ -17,6 +17,9 @@ Rectangle = tuple[int, int, int, int]
 BRIGHT = 0.3
 """Mean brightness, of 0 to 1, from which a colour picture of bytes is taken for bright field."""
 
+_WHITE = 0.5
+"""Median of other pictures, as a share of their brightest, from which they may be bright field."""
+
 FAINTEST, SUREST = 15.0, 30.0
 """Grey values of 255 that the palest tissue takes from the light; what takes more than the second is tissue."""
 
@@ -83,47 +86,57 @@ class TissueLook:
     bright_field : bool
         Tissue takes light from a bright background; else it glows on a dark one.
     background : tuple of float
-        Of each channel, in grey values.
+        Of each channel that counts, in grey values.
     threshold : float
         Difference from the background, in grey values, from which on it is tissue; infinite where there is none.
+    scale : float
+        What grey values are multiplied by before all this.
     """
 
     bright_field: bool
     background: tuple[float, ...]
     threshold: float
+    scale: float = 1.0
 
     @classmethod
-    def of(cls, pixels: NDArray[np.generic]) -> TissueLook:
+    def of(cls, pixels: NDArray[np.generic], rgb: bool | None = None) -> TissueLook:
         """Measure a sample.
 
         Parameters
         ----------
         pixels : array, (Y, X, C), any real dtype
             An overview, or pieces of the slide side by side.
+        rgb : bool, optional
+            Whether the channels are colours, of which the first three count; otherwise all do. Bytes are taken for
+            colours where it isn't known.
 
         Returns
         -------
         TissueLook
         """
-        flat = pixels.reshape(-1, pixels.shape[-1])[..., :3]
+        flat = pixels.reshape(-1, pixels.shape[-1])
+        if rgb or (rgb is None and pixels.dtype == np.uint8):
+            flat = flat[:, :3]
         seen = flat[flat.any(axis=1)]  # what a scanner left out is 0 in every channel
         if len(seen) < 2:
             return cls(False, (0.0,) * flat.shape[1], math.inf)
         if pixels.dtype == np.uint8 and flat.shape[1] == 3 and seen.mean() > 255 * BRIGHT:
             return cls._of_stained(seen)
+        if flat.shape[1] in (1, 3) and (white := _white(seen)):
+            return cls._of_stained(seen.astype(np.float32) * (255 / white), 255 / white)
         return cls._of_glowing(seen)
 
     @classmethod
-    def _of_stained(cls, seen: NDArray[np.generic]) -> TissueLook:
+    def _of_stained(cls, seen: NDArray[np.generic], scale: float = 1.0) -> TissueLook:
         seen = seen.astype(np.int16)
         darkest, spread = seen.min(axis=1), np.ptp(seen, axis=1)
         glass = seen[(darkest >= _GLASS) & (spread <= _NEUTRAL)]
-        background = np.array([245.0] * 3)
+        background = np.array([245.0] * seen.shape[1])
         if len(glass) > 0.002 * len(seen):
             background = np.median(glass[glass.min(axis=1) >= np.percentile(glass.min(axis=1), 50)], axis=0)
         lost = (background - seen).max(axis=1)
         threshold = threshold_otsu(lost) if np.ptp(lost) else SUREST
-        return cls(True, tuple(map(float, background)), float(np.clip(threshold, FAINTEST, SUREST)))
+        return cls(True, tuple(map(float, background)), float(np.clip(threshold, FAINTEST, SUREST)), scale)
 
     @classmethod
     def _of_glowing(cls, seen: NDArray[np.generic]) -> TissueLook:
@@ -150,11 +163,12 @@ class TissueLook:
         -------
         array of bool, (Y, X)
         """
-        colours = pixels[..., :3].astype(np.float32)
+        colours = pixels[..., : len(self.background)].astype(np.float32) * np.float32(self.scale)
         scanned = colours.any(axis=-1)
-        away = colours - np.array(self.background[: colours.shape[-1]], np.float32)
+        away = colours - np.array(self.background, np.float32)
         difference = (-away if self.bright_field else away).max(axis=-1)
-        counted = scanned & ~pen(colours) if self.bright_field else scanned
+        inked = self.bright_field and colours.shape[-1] == 3
+        counted = scanned & ~pen(colours) if inked else scanned
         difference[~counted] = 0
         return np.asarray((ndimage.gaussian_filter(difference, smooth) > self.threshold) & counted)
 
@@ -163,7 +177,9 @@ class TissueLook:
         return float(self.shows(pixels[::4, ::4], 2.0).mean()) > _DUST
 
 
-def tissue_mask(pixels: NDArray[np.generic], um_per_pixel: float | None = None) -> NDArray[np.bool_]:
+def tissue_mask(
+    pixels: NDArray[np.generic], um_per_pixel: float | None = None, rgb: bool | None = None
+) -> NDArray[np.bool_]:
     """Find tissue on an overview, in bright field (stained) or fluorescence.
 
     Small pieces (dust) are left out, small holes filled, and a rim is added. Pen marks in green, blue and black are
@@ -174,12 +190,14 @@ def tissue_mask(pixels: NDArray[np.generic], um_per_pixel: float | None = None) 
     pixels : array, (Y, X, C), any real dtype
     um_per_pixel : float, optional
         Of the overview.
+    rgb : bool, optional
+        As in `TissueLook.of`.
 
     Returns
     -------
     array of bool, (Y, X)
     """
-    look = TissueLook.of(pixels)
+    look = TissueLook.of(pixels, rgb)
     found = look.shows(pixels)
     longest = max(pixels.shape[:2])
     um = um_per_pixel or 20_000 / longest  # a section is about 2 cm long
@@ -201,6 +219,21 @@ def pen(colours: NDArray[np.float32]) -> NDArray[np.bool_]:
     is_blue = (blue > red + 60) & (green > red + 5)
     is_black = (strongest < 70) & (strongest - weakest < 20)
     return np.asarray(ndimage.binary_dilation(is_green | is_blue | is_black, iterations=2))
+
+
+def _white(seen: NDArray[np.generic]) -> float:
+    """Grey value of the brightest of a bright field picture; 0 where it isn't one.
+
+    Light is what most of it has, and tissue takes some: the median is bright and dark values reach farther from it
+    than bright ones do. Glass alone is nearly even. What glows on a dark ground is the other way round.
+    """
+    values = seen.astype(np.float32)
+    low, middle, high = (float(value) for value in np.percentile(values.mean(axis=1), (0.1, 50, 99.9)))
+    if middle < _WHITE * high:
+        return 0.0
+    taken, glowing = middle - low, high - middle
+    is_bright = taken > 1.3 * glowing or (high - low < 0.1 * high and glowing <= 2 * taken)
+    return float(np.percentile(values, 99.9)) if is_bright else 0.0
 
 
 def _noise(dtype: np.dtype[np.generic], low: float, high: float) -> float:

@@ -68,9 +68,11 @@ class Distribution:
                 self._take(self._out.pop(ticket), answer)
                 on_progress(f"{self.crew.size} workers", self.jobs.finished, len(self.jobs))
         finally:
-            self.crew.close()  # before anybody else may have what its workers write
-            for running in self._open:
-                running.lock.release()
+            try:
+                self.crew.close()  # before anybody else may have what its workers write
+            finally:
+                for running in self._open:
+                    running.lock.release()
         return self.jobs.report
 
     def _started(self) -> bool:

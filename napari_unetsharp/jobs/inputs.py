@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from napari_unetsharp.images.files import DICOM_ENDINGS
 from napari_unetsharp.images.slide_dicom_level import series_of
 from napari_unetsharp.images.slide_open import OTHER_TIFF_ENDINGS, SCANNER_ENDINGS, is_zarr
 from napari_unetsharp.images.volume_open import kind_of
+from napari_unetsharp.jobs.made_here import is_result, is_run
 from napari_unetsharp.jobs.manifest import read_manifest
 from napari_unetsharp.jobs.source import Source
 
@@ -32,9 +35,10 @@ def find_sources(given: list[Path], out: Path) -> list[Source]:
         A folder gives what lies in it and below, but for hidden names, results and the companion files of MRXS and
         VMS, and DICOM objects without pixels of a scan (structures, segmentations, reports); the folder of an OME-Zarr,
         a DICOM slide or a DICOM series is one job. What lies below is named by the folders on the way. A name with
-        ``*``, ``?`` or ``[`` that doesn't exist is a pattern (``**`` for folders below). A ``.csv`` is a manifest.
+        ``*``, ``?`` or ``[`` that doesn't exist is a pattern (``**`` for folders below); what it meets is named by the
+        folders from the first such mark on. A ``.csv`` is a manifest.
     out : Path
-        Folder of the results, which are no inputs.
+        Folder of the results, which are no inputs; nor are those of earlier runs, nor what the window keeps.
 
     Returns
     -------
@@ -47,22 +51,48 @@ def find_sources(given: list[Path], out: Path) -> list[Source]:
     SettingsError
         If a manifest can't be read.
     """
-    found = dict.fromkeys(source for path in given for source in _sources(path, out.resolve()))
+    found = dict.fromkeys(source for path in given for source in _sources(path, os.path.realpath(out)))
     return _named(list(found))
 
 
-def _sources(path: Path, out: Path) -> Iterator[Source]:
+def _sources(path: Path, out: str) -> Iterator[Source]:
     if path.suffix.lower() == ".csv":
         yield from read_manifest(path)
     elif path.is_dir():
         inside = list(_inside(path, out))
         yield from inside or [Source(path, problem=f"{path} holds no picture, volume or slide; give another folder")]
     elif not path.exists() and glob.has_magic(str(path)):
-        places = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
-        inside = [source for place in places for source in _sources(place, out) if _offered(place)]
+        inside = list(_matching(path, out))
         yield from inside or [Source(path, problem=f"no picture, volume or slide matches {path}; give another pattern")]
     else:
         yield Source(path, name_of(path))
+
+
+def _matching(pattern: Path, out: str) -> Iterator[Source]:
+    """What a pattern meets; named by the folders from its first mark on, so that more inputs rename none of these."""
+    plain = next(at for at, part in enumerate(pattern.parts) if glob.has_magic(part))
+    real, results = cache(os.path.realpath), cache(is_run)
+    for place in map(Path, sorted(glob.glob(str(pattern), recursive=True))):
+        way = [Path(*place.parts[:end]) for end in range(plain, len(place.parts) + 1)]
+        above = tuple(name_of(one) for one in way[1:])
+        reals = [real(one) for one in way]
+        if out in reals[1:] or len(set(reals)) < len(reals):  # or by a link to a folder that holds it
+            continue
+        try:
+            offered = not any(map(results, way[1:])) and not is_result(place) and _offered(place)
+        except OSError as error:
+            yield _unreadable(place, _joined(above), error)
+            continue
+        if offered and place.is_dir():
+            yield from _inside(place, out, above, frozenset(reals[:-1]))
+        elif offered:
+            yield from read_manifest(place) if place.suffix.lower() == ".csv" else [Source(place, _joined(above))]
+
+
+def _unreadable(path: Path, name: str, error: OSError) -> Source:
+    return Source(
+        path, name, problem=f"{path} can't be read ({error.strerror or error}); ask for access or leave it out"
+    )
 
 
 def _offered(path: Path) -> bool:
@@ -74,14 +104,34 @@ def _is_dicom(path: Path) -> bool:
     return path.suffix.lower() in (*DICOM_ENDINGS, "") and bool(series_of(path)[0])
 
 
-def _inside(folder: Path, out: Path, above: tuple[str, ...] = ()) -> Iterator[Source]:
+def _inside(folder: Path, out: str, above: tuple[str, ...] = (), way: frozenset[str] = frozenset()) -> Iterator[Source]:
     """What lies in a folder and below; named by the folders on the way, so that more inputs rename none of these."""
-    if is_zarr(folder):
-        yield Source(folder, _joined(above))
+    real = os.path.realpath(folder)
+    if real in way:  # a link to a folder that holds it
         return
-    children = sorted(one for one in folder.iterdir() if not one.name.startswith(".") and one.resolve() != out)
-    files = [one for one in children if one.is_file()]
+    try:
+        if is_zarr(folder):
+            yield Source(folder, _joined(above))
+            return
+        files, folders = ([], []) if is_run(folder) else _children(folder, out)
+    except OSError as error:
+        yield _unreadable(folder, _joined(above), error)
+        return
+    yield from _of_files(folder, files, above)
+    for one in folders:
+        yield from _inside(one, out, (*above, name_of(one)), way | {real})
+
+
+def _children(folder: Path, out: str) -> tuple[list[Path], list[Path]]:
+    """Files and folders that may be inputs; raises `OSError`."""
+    children = sorted(one for one in folder.iterdir() if not one.name.startswith("."))
+    files = [one for one in children if one.is_file() and not is_result(one)]
     owners = {one.stem.casefold() for one in files if one.suffix.lower() in _WITH_COMPANIONS}
+    below = [one for one in children if one.is_dir() and one.name.casefold() not in owners]
+    return files, [one for one in below if os.path.realpath(one) != out]
+
+
+def _of_files(folder: Path, files: list[Path], above: tuple[str, ...]) -> Iterator[Source]:
     vms = [one.stem.casefold() for one in files if one.suffix.lower() in (".vms", ".vmu")]
     dicom = {one: series_of(one) for one in files if _is_dicom(one)}
     shown = [one for one, told in dicom.items() if str(told[2].get("Modality", "")) not in _NO_PICTURES]
@@ -90,9 +140,6 @@ def _inside(folder: Path, out: Path, above: tuple[str, ...] = ()) -> Iterator[So
         companion = one.suffix.lower() in _PICTURES and any(one.stem.casefold().startswith(stem) for stem in vms)
         if one not in dicom and one.name.lower().endswith((*_ENDINGS, *DICOM_ENDINGS)) and not companion:
             yield Source(one, _joined((*above, name_of(one))))
-    for one in children:
-        if one.is_dir() and one.name.casefold() not in owners:
-            yield from _inside(one, out, (*above, name_of(one)))
 
 
 def _series(folder: Path, files: list[Path], above: tuple[str, ...]) -> Iterator[Source]:

@@ -6,7 +6,7 @@ import contextlib
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 from napari_unetsharp.errors import UNetSharpError
@@ -82,10 +82,13 @@ def _row(job: Job, predictor: Predictor, on_progress: OnProgress, on_slide: Call
             if (known := place.finished(key, job.token)) is not None:
                 return _of_today(known, source)
         with source.opened() as opened:
-            identity = opened.identity if isinstance(opened, Slide) else source.identity()
-            key = Fingerprint.of(source, identity, predictor, settings)
+            if isinstance(opened, Slide):  # its identity tells the channel, however that was said
+                key = Fingerprint.of(replace(source, channel=""), opened.identity, predictor, settings)
+            else:
+                key = Fingerprint.of(source, source.identity(), predictor, settings)
             if (known := place.finished(key, job.token)) is not None:
                 return _of_today(known, source)
+            place.check_owner(key)
             if isinstance(opened, Slide):
                 on_slide(SlideJob(source, opened, predictor, settings, row, key))
             else:
@@ -144,6 +147,6 @@ class Told:
         trace = self._job.place.trace  # of a decoder, say: nobody watches when a thousand run
         with contextlib.suppress(OSError):
             trace.parent.mkdir(parents=True, exist_ok=True)
-            trace.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+            trace.write_text("".join(traceback.format_exception(error)), "utf-8", "backslashreplace")
         said = f"{type(error).__name__}: {first_line(error)}"
         return f"{name}: something unforeseen failed ({said}); please report it with {trace}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from napari_unetsharp.errors import SettingsError
 from napari_unetsharp.jobs.source import Source
 
-COLUMNS = ("path", "name", "plane", "um_per_pixel", "nucleus_size")
+COLUMNS = ("path", "name", "plane", "um_per_pixel", "nucleus_size", "channel")
 
 
 def read_manifest(path: Path) -> list[Source]:
@@ -66,8 +66,16 @@ def _source(row: dict[str, str | None], manifest: Path, line: int) -> Source:
     path = Path(cells["path"])
     return Source(
         path if path.is_absolute() else manifest.parent / path, name, tuple(int(at) for at in plane) or None, um,
-        size[0] if size else None,
+        size[0] if size else None, channel_said(cells.get("channel", ""), where),
     )  # fmt: skip
+
+
+def channel_said(text: str, where: str) -> str:
+    """Read a channel, a name or a number from 1; raises `SettingsError` for 0."""
+    said = text.strip()
+    if said.isdecimal() and not int(said):
+        raise SettingsError(f"{where}: there is no channel 0; channels are counted from 1")
+    return said
 
 
 def lengths(text: str, where: str) -> tuple[float, float] | None:

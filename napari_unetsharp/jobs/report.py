@@ -61,7 +61,7 @@ def write_report(folder: Path, report: Report) -> None:
 def _write_table(path: Path, rows: list[Row]) -> None:
     levels = sorted({level for row in rows for level in row["nuclei"]})
     columns = ["input", "name", "kind", "state", *(f"nuclei_{level}" for level in levels), "nucleus_size", "seconds"]
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:  # names may not be UTF-8
         table = csv.DictWriter(file, [*columns, "warnings", "error"], extrasaction="ignore")
         table.writeheader()
         for row in rows:

@@ -52,7 +52,12 @@ class JobList:
         self.report: Report = new_report(checkpoint, settings)
         self._folder, self._on_row, self._take_over = settings.folder, on_row, take_over
         token = uuid.uuid4().hex
-        said = (replace(one, um_per_pixel=one.um_per_pixel or settings.um_per_pixel) for one in sources)
+        said = (
+            replace(
+                one, um_per_pixel=one.um_per_pixel or settings.um_per_pixel, channel=one.channel or settings.channel
+            )
+            for one in sources
+        )
         sized = (one if one.nucleus_size else replace(one, nucleus_size=settings.nucleus_size) for one in said)
         self._jobs = [Job(source, settings, token) for source in sized]
         self._waiting, self._elsewhere = deque(self._jobs), deque[Job]()

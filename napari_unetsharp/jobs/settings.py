@@ -37,6 +37,8 @@ class JobSettings:
         Along Y and X in µm, for all inputs; what each file says if None.
     tissue_only : bool
         Of a slide, leave glass out.
+    channel : str
+        By name or number from 1, of all inputs; see `source.Source`.
     """
 
     folder: Path
@@ -47,6 +49,7 @@ class JobSettings:
     nucleus_size: float | None = None
     um_per_pixel: tuple[float, float] | None = None
     tissue_only: bool = True
+    channel: str = ""
 
     def wanted(self, heads: tuple[str, ...]) -> tuple[str, ...]:
         """Branches that have to be computed, of those that have a head.
@@ -68,8 +71,8 @@ class JobSettings:
         return (f"x0{self.level}",)
 
     def deciding(self) -> dict[str, Any]:
-        """What changes a result, as plain values: all but the folder."""
-        return {key: value for key, value in asdict(self).items() if key != "folder"}
+        """What changes a result, as plain values: all but the folder, and the channel, which each source has."""
+        return {key: value for key, value in asdict(self).items() if key not in ("folder", "channel")}
 
 
 @dataclass(frozen=True)

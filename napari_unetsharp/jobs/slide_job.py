@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_unetsharp.errors import ImageError, SlideRunError
+from napari_unetsharp.images.channel import ChannelSlide, one_channel
 from napari_unetsharp.images.slide import Slide
 from napari_unetsharp.images.slide_open import open_slide
 from napari_unetsharp.images.tissue import TissueLook
@@ -46,6 +47,8 @@ class SlidePlan:
     row : dict
         As far as it's known.
     key : Fingerprint
+    channel : int or None
+        The only one to run, from 0; all that there are if None.
     """
 
     path: Path
@@ -54,6 +57,7 @@ class SlidePlan:
     look: TissueLook | None
     row: Row
     key: Fingerprint
+    channel: int | None = None
 
 
 @dataclass
@@ -104,7 +108,8 @@ class SlideJob:
         with run.store:
             blocks = tuple(place for place in run.remaining() if not run.store.computed[place])
             look = run.look if run.tissue is None else None
-            return SlidePlan(self.source.path, run.store.folder, blocks, look, self.row, self.key)
+            channel = self.slide.number if isinstance(self.slide, ChannelSlide) else None
+            return SlidePlan(self.source.path, run.store.folder, blocks, look, self.row, self.key, channel)
 
     def _prepared(self) -> SlideRun:
         place = JobPlace(self.settings.folder, self.source.name)
@@ -115,7 +120,7 @@ class SlideJob:
         place.begin(self.key)
         asked = RunSettings(
             self.settings.labels, nucleus_size=self.source.nucleus_size, tissue_only=self.settings.tissue_only,
-            um_per_pixel=self.source.um_per_pixel, plane=self.source.plane or (),
+            um_per_pixel=self.source.um_per_pixel, plane=self.source.plane_of(slide.axes[:-3], slide.shape[:-3]),
         )  # fmt: skip
         run = SlideRun.prepare(slide, self.predictor, place.slide, asked)
         row["state"] = "resumed" if run.store.computed.any() else "done"
@@ -227,7 +232,8 @@ def compute_blocks(plan: SlidePlan, blocks: Sequence[Place], predictor: Predicto
     UNetSharpError, OSError
     """
     told = BlocksTold()
-    with open_slide(plan.path) as slide, SlideStore.open(plan.folder) as store:
+    with open_slide(plan.path) as whole, SlideStore.open(plan.folder) as store:
+        slide = whole if plan.channel is None else one_channel(whole, plan.channel)
         there = store.computed
         for row, column in blocks:
             if there[row, column]:

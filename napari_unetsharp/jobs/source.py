@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_unetsharp.errors import ImageError
+from napari_unetsharp.images.channel import picture_channel, slide_channel
 from napari_unetsharp.images.image import Image
 from napari_unetsharp.images.slide import Slide
 from napari_unetsharp.images.slide_dicom_level import series_of
@@ -40,6 +41,9 @@ class Source:
         Along Y and X in µm, said by a person; the file's own if None.
     nucleus_size : float or None
         Diameter in px.
+    channel : str
+        The only channel to run, by name or number from 1; empty for colours as they are and else the one of nuclei
+        (`images.channel`).
     series : bool
         The file stands for the DICOM series that it belongs to.
     problem : str
@@ -51,6 +55,7 @@ class Source:
     plane: tuple[int, ...] | None = None
     um_per_pixel: tuple[float, float] | None = None
     nucleus_size: float | None = None
+    channel: str = ""
     series: bool = False
     problem: str = ""
 
@@ -71,30 +76,56 @@ class Source:
         if self.problem:
             raise ImageError(self.problem)
         opened = open_volume(self.path) if self.series else open_any(self.path)
-        if not isinstance(opened, Slide):
-            if isinstance(opened, Volume) and not opened.axes.endswith("C"):
+        if isinstance(opened, Volume):
+            if not opened.axes.endswith("C"):
                 opened = windowed(opened, common_window(opened))
+            elif self.channel:
+                raise ImageError(f"{self.path.name} is a volume in colours, of which no channel can be run by itself")
             yield self._as_said(opened)
-            return
-        with opened:
-            flat = len(opened.axes) == 3 or prod(opened.shape[-3:-1]) > LARGEST_PLANE
-            yield opened if flat else self._as_said(_as_stack(opened))
+        elif not isinstance(opened, Slide):
+            yield self._as_said(picture_channel(opened, self.path, self.channel))
+        else:
+            with opened:
+                slide = slide_channel(opened, self.channel)
+                flat = len(slide.axes) == 3 or prod(slide.shape[-3:-1]) > LARGEST_PLANE
+                if flat:
+                    self.plane_of(slide.axes[:-3], slide.shape[:-3])
+                yield slide if flat else self._as_said(_as_stack(slide))
 
     def _as_said(self, image: Image) -> Image:
         if self.um_per_pixel is not None:
             ahead = len(image.scale) - 2
             units = (*image.units[:ahead], "micrometer", "micrometer")
             image = replace(image, scale=(*image.scale[:ahead], *self.um_per_pixel), units=units)
-        if self.plane is None:
+        plane = self.plane_of(image.axes[: len(image.stack_shape)], image.stack_shape)
+        if not plane:
             return image
-        stack = image.stack_shape
+        axes = "YXC" if image.axes.endswith("C") else "YX"
+        return Image(image.pixels[plane], axes, image.scale[-2:], image.units[-2:], image.name, image.notes)
+
+    def plane_of(self, axes: str, stack: tuple[int, ...]) -> tuple[int, ...]:
+        """Give the plane asked for as an index; empty for none, and for plane 0 of what is no stack.
+
+        Parameters
+        ----------
+        axes : str
+            Stack axes, a letter each.
+        stack : tuple of int
+            Their lengths.
+
+        Raises
+        ------
+        ImageError
+            If there is no such plane.
+        """
+        if self.plane is None or (self.plane == (0,) and not stack):
+            return ()
         if len(self.plane) != len(stack) or any(at >= side for at, side in zip(self.plane, stack, strict=False)):
             raise ImageError(
                 f"{self.path.name} has no plane {'/'.join(map(str, self.plane))}: its stack axes "
-                f"({image.axes[: len(stack)] or 'none'}) have {stack or 'no'} planes, counted from 0"
+                f"({axes or 'none'}) have {stack or 'no'} planes, counted from 0"
             )
-        axes = "YXC" if image.axes.endswith("C") else "YX"
-        return Image(image.pixels[self.plane], axes, image.scale[-2:], image.units[-2:], image.name, image.notes)
+        return self.plane
 
     def identity(self) -> str:
         """Hash the content (64 hex digits): the same wherever it lies and whatever it's called.

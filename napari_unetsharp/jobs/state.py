@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from napari_unetsharp.inference.predictor import Predictor
 from napari_unetsharp.jobs.settings import JobSettings
 from napari_unetsharp.jobs.source import Source
 from napari_unetsharp.nuclei.lock import Lock
+from napari_unetsharp.slides.run_files import RUN
 
 Row = dict[str, Any]
 """A job in the report: see `new_row`."""
@@ -45,20 +48,26 @@ class Fingerprint:
         Of what decides the network's answer.
     results : str
         Of all.
+    content : str
+        Of the input alone, whatever the checkpoint.
+    path : str
+        Of the input, absolute.
     """
 
     maps: str
     results: str
+    content: str = ""
+    path: str = ""
 
     @classmethod
     def of(cls, source: Source, identity: str, predictor: Predictor, settings: JobSettings) -> Fingerprint:
         """Take it of a source with the hash of its content."""
-        sha256 = predictor.checkpoint.metadata.sha256
+        sha256, path = predictor.checkpoint.metadata.sha256, os.path.abspath(source.path)
         if not sha256:
-            return cls("", "")
-        said = [source.plane, source.um_per_pixel, source.nucleus_size]
+            return cls("", "", identity, path)
+        said = [source.plane, source.um_per_pixel, source.nucleus_size, source.channel]
         maps = [identity, sha256, settings.level, said, [str(option) for option in predictor.options]]
-        return cls(_hash(maps), _hash([*maps, settings.deciding()]))
+        return cls(_hash(maps), _hash([*maps, settings.deciding()]), identity, path)
 
 
 def _hash(values: list[Any]) -> str:
@@ -127,14 +136,38 @@ class JobPlace:
         row = state.get("row")
         if not key.results or state.get("results") != key.results or not isinstance(row, dict):
             return None
-        if not all(Path(file).exists() for file in row.get("files", [""])):
+        files = [self.folder / file for file in row.get("files", [""])]
+        if not all(file.exists() for file in files):
             return None
+        row |= {"files": [str(file) for file in files]}
         return row if state.get("token") == token else row | {"state": "skipped"}
 
     def begun(self) -> str | None:
         """Give the `Fingerprint.maps` of what lies there; None where this place knows of nothing."""
         found = self._read().get("maps")
         return found if isinstance(found, str) else None
+
+    def check_owner(self, key: Fingerprint) -> None:
+        """Refuse to put the results of an input where those of another one are.
+
+        Raises
+        ------
+        SlideRunError
+            If both content and path differ: the same file with new content is done again.
+        """
+        state = self._read()
+        content, path = state.get("content", key.content), state.get("path", "")
+        if key.content != content and key.path != path and self._holds_results():
+            raise SlideRunError(
+                f"{key.path} isn't run: {self.slide} holds results of {path}; name it otherwise in a manifest, "
+                "or give another --out"
+            )
+
+    def _holds_results(self) -> bool:
+        written = (
+            one for kind in ("L[1-4]", "x[0-4][0-4]") for one in self.folder.glob(f"{escape(self.name)}_{kind}.tif")
+        )
+        return (self.slide / RUN).is_file() or self.kept.exists() or next(written, None) is not None
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -145,11 +178,15 @@ class JobPlace:
 
     def begin(self, key: Fingerprint) -> None:
         """Remember what is on its way; what was finished before counts no longer."""
-        self._remember({"maps": key.maps})
+        self._remember(self._owner(key))
 
     def finish(self, key: Fingerprint, row: Row, token: str) -> None:
         """Remember that the job is done."""
-        self._remember({"maps": key.maps, "results": key.results, "token": token, "row": row})
+        kept = row | {"files": [os.path.relpath(file, self.folder) for file in row["files"]]}
+        self._remember(self._owner(key) | {"results": key.results, "token": token, "row": kept})
+
+    def _owner(self, key: Fingerprint) -> dict[str, Any]:
+        return {"maps": key.maps, "content": key.content, "path": key.path}
 
     def _remember(self, state: dict[str, Any]) -> None:
         with written_beside(self._state) as beside:

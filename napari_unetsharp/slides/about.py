@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from napari_unetsharp.errors import SettingsError, SlideRunError
@@ -139,3 +140,8 @@ class RunAbout:
         except (KeyError, TypeError, ValueError, SettingsError) as error:
             raise SlideRunError(f"the description of a run over a slide can't be used ({error})") from error
         return about
+
+
+def run_folder(root: Path, about: RunAbout) -> Path:
+    """Where the run that is this and no other lies, below a folder for all runs of a slide."""
+    return root / f"{about.slide}-{about.fingerprint[:10]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,15 @@ def maps_given(predictor: Predictor) -> tuple[str, ...]:
     if has_doubt(predictor.branches, predictor.level):
         names.append("doubt")
     return tuple(names)
+
+
+def weights_hash(predictor: Predictor) -> str:
+    """SHA-256 of a network's weights, for a checkpoint that was never saved."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(predictor.checkpoint.network.state_dict().items()):
+        total.update(name.encode())
+        total.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return total.hexdigest()
 
 
 def compute_block(

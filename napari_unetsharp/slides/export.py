@@ -11,11 +11,13 @@ from itertools import chain
 from pathlib import Path
 
 from napari_unetsharp.errors import ImageError, SettingsError, SlideRunError
+from napari_unetsharp.images.channel import one_channel
 from napari_unetsharp.images.slide import Slide
 from napari_unetsharp.images.slide_open import open_slide
 from napari_unetsharp.images.tiff import written_beside
 from napari_unetsharp.nuclei.file_set import saving
 from napari_unetsharp.nuclei.geojson import ObjectType
+from napari_unetsharp.slides.about import run_folder
 from napari_unetsharp.slides.dicom_ann import write_slide_annotations
 from napari_unetsharp.slides.dicom_seg import write_slide_seg
 from napari_unetsharp.slides.dicom_source import Finder, import_highdicom, slide_header
@@ -44,6 +46,9 @@ USUAL = (SlideFormat.CSV, SlideFormat.GEOJSON, SlideFormat.PARQUET, SlideFormat.
 
 PACKINGS = ("", "gz", "zip")
 
+_OF_JOBS = (".jobs", "report.json")
+"""What lies beside the folders of jobs."""
+
 _OF_DICOM = {SlideFormat.DICOM_SEG, SlideFormat.DICOM_ANN}
 
 
@@ -70,6 +75,8 @@ def export_slide(
     packing: str = "",
 ) -> SlideExport:
     """Write ``NAME_nuclei.csv``, ``.geojson``, ``.parquet`` and ``.ome.zarr``, ``NAME_seg.dcm``, ``NAME_ann.dcm``.
+
+    NAME is that of the slide, or of the run's folder where the window or a job named that.
 
     Nuclei are read block by block; only annotations of DICOM hold half a million of them at once.
 
@@ -164,6 +171,12 @@ def _short(value: object) -> object:
     return f"{value:.8g}" if isinstance(value, float) else value
 
 
+def _identities(slide: Slide) -> list[str]:
+    """Of the slide, and of each of its channels, which may have been run alone."""
+    alone = [] if slide.rgb else [one_channel(slide, number).identity for number in range(len(slide.channels))]
+    return [slide.identity, *alone]
+
+
 def _slide_of(store: SlideStore, given: str | Path | None) -> Slide:
     """The slide that was run, opened and found fit to be referred to; a person may have moved it."""
     about = store.about
@@ -178,7 +191,7 @@ def _slide_of(store: SlideStore, given: str | Path | None) -> Slide:
     import_highdicom()
     slide = open_slide(path)
     try:
-        if slide.identity != about.identity:
+        if about.identity not in _identities(slide):
             raise ImageError(f"{path.name} isn't the slide that was run: its content differs; give that one by --image")
         slide_header(slide)
     except BaseException:
@@ -211,9 +224,15 @@ def _facts(store: SlideStore) -> dict[str, str]:
 
 
 def _file_name(store: SlideStore) -> str:
-    """Begin of all file names; what the record of a run says may come from elsewhere."""
-    kept = re.sub(r"[^\w .()+-]", "_", store.about.slide).strip(" .")[:120] or "slide"
-    return "_".join([kept, *map(str, store.about.plane)])
+    """Begin of all file names, another one for each run; what the record of a run says may come from elsewhere.
+
+    Runs of the window and of jobs have folders of different names; several slides, and runs over one, share a name.
+    """
+    folder, about = store.folder.absolute(), store.about
+    of_jobs = any((folder.parent / mark).exists() for mark in _OF_JOBS)
+    own = folder.name == run_folder(folder.parent, about).name or of_jobs
+    kept = re.sub(r"[^\w .()+-]", "_", folder.name if own else about.slide).strip(" .")[:120] or "slide"
+    return "_".join([kept, *map(str, about.plane)])
 
 
 def _notes(store: SlideStore) -> list[str]:

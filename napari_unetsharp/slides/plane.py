@@ -50,7 +50,8 @@ class SlidePlane:
         self.shape = (-(-sides[0] // downsample), -(-sides[1] // downsample), channels)
         self.dtype = slide.levels[0].dtype
         self._index = index or (0,) * len(self.source.stack_shape)
-        self.note = adapt_channels(np.empty((1, 1, slide.shape[-1]), self.dtype), channels)[1]
+        self._colours = slide.rgb or slide.shape[-1] == 3
+        self.note = adapt_channels(np.empty((1, 1, slide.shape[-1]), self.dtype), channels, self._colours)[1]
 
     def __getitem__(self, key: tuple[slice, slice]) -> NDArray[Any]:
         """Decode a part; raises `ImageError` where a tile of it is damaged."""
@@ -59,7 +60,7 @@ class SlidePlane:
         missing = (bottom - top - pixels.shape[0], right - left - pixels.shape[1])
         if max(missing) > 0:  # a coarse level may lack the last row, which stands for less than a whole pixel
             pixels = np.pad(pixels, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
-        return adapt_channels(pixels, self.shape[2])[0]
+        return adapt_channels(pixels, self.shape[2], self._colours)[0]
 
     def _exact(self, top: int, bottom: int, left: int, right: int) -> NDArray[Any]:
         height, width = self.source.shape[-3:-1]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from napari_unetsharp.inference.predictor import Limits, Predictor
 from napari_unetsharp.nuclei.label_settings import LabelSettings
 from napari_unetsharp.nuclei.pixels import Box
 from napari_unetsharp.slides.about import RunAbout
-from napari_unetsharp.slides.block import maps_given
+from napari_unetsharp.slides.block import maps_given, weights_hash
 from napari_unetsharp.slides.grid import SIDE
 from napari_unetsharp.slides.plane import SlidePlane
 from napari_unetsharp.slides.scale import RunScale, estimated_on, limits_of, pieces_at, scale_of
@@ -32,8 +31,11 @@ _COSTLY = 64e6
 """Pixels above which decoding a level for an overview takes longer than a person waits."""
 
 _PLACES, _SPARSE, _SPARSE_SIDE, _MOSTLY = 8, 10, 64, 0.3
-"""Places to measure on; pieces per side of a slide without a small version, and their sides in pixels; share of tissue
-in a piece that is worth measuring."""
+"""Places to measure on; pieces per side of a slide on which tissue isn't known, and their sides in pixels; share of
+tissue in a piece that is worth measuring."""
+
+ANYWHERE = {"measured": "anywhere"}
+"""Added to the options of a run for which no tissue was found: a later one that finds some measures there."""
 
 Pieces = list[tuple[tuple[float, float], NDArray[Any]]]
 
@@ -124,23 +126,30 @@ def prepare(
     """
     um = settings.um_per_pixel or slide.um_per_pixel
     about = _without_scale(slide, predictor, settings, um)
-    before = None if settings.nucleus_size else next((run for run in earlier if _measured_the_same(run, about)), None)
-    tissue, look = settings.tissue, None
-    places: list[tuple[float, float]] = []
-    if before is None or (settings.tissue_only and tissue is None):
-        found, look, places = _survey(slide, um, settings.plane)
-        tissue = tissue or found
+    before = None if settings.nucleus_size else _earlier(predictor, earlier, about)
+    tissue, seen = settings.tissue, _Survey(settings.tissue, None, [], True)
+    if before is None or not _sure(before, predictor) or (settings.tissue_only and tissue is None):
+        seen = _survey(slide, um, settings.plane, tissue)
+        tissue = seen.tissue
+    if before is not None and not _sure(before, predictor) and seen.on_tissue and _hash(tissue) != before.tissue:
+        before = None
     if before is not None:
         scale = RunScale(before.nucleus_size, before.options["magnification"], before.options["scale"], "")
-        limits = before.limits[0], before.limits[1]
+        limits, anywhere = (before.limits[0], before.limits[1]), "measured" in before.options
     else:
-        scale, limits = _measured(slide, predictor, settings, um, places, stop)
+        scale, limits = _measured(slide, predictor, settings, um, seen.places, stop)
+        anywhere = not seen.on_tissue
     if stop():
         raise SlideRunError("stopped while the slide was measured; nothing was computed yet, run again")
-    if not settings.tissue_only:
-        tissue = look = None
-    about = _with_scale(replace(about, tissue=tissue.hash if tissue else ""), scale, limits)
-    return Prepared(about, tissue, None if tissue else look, scale.sentence)
+    tissue = tissue if settings.tissue_only else None
+    about = _with_scale(replace(about, tissue=_hash(tissue)), scale, limits)
+    if anywhere:
+        about = replace(about, options=about.options | ANYWHERE)
+    return Prepared(about, tissue, seen.look if settings.tissue_only and tissue is None else None, scale.sentence)
+
+
+def _hash(tissue: Tissue | None) -> str:
+    return tissue.hash if tissue else ""
 
 
 def _measured(
@@ -155,9 +164,8 @@ def _measured(
     except ImageError:  # something is damaged in each: smaller ones may be whole
         pieces = [pixels for _, pixels in _sparse(plane)]
     limits = limits_of(predictor, pieces)
-    return scale_of(
-        metadata, um, settings.nucleus_size, lambda: estimated_on(predictor, pieces, limits, stop)
-    ), limits  # fmt: skip
+    scale = scale_of(metadata, um, settings.nucleus_size, lambda: estimated_on(predictor, pieces, limits, stop))
+    return scale, limits
 
 
 def _with_scale(about: RunAbout, scale: RunScale, limits: tuple[float, float]) -> RunAbout:
@@ -190,13 +198,16 @@ def _measured_the_same(run: RunAbout, about: RunAbout) -> bool:
     return all(getattr(run, name) == getattr(about, name) for name in names)
 
 
-def weights_hash(predictor: Predictor) -> str:
-    """SHA-256 of a network's weights, for a checkpoint that was never saved."""
-    total = hashlib.sha256()
-    for name, tensor in sorted(predictor.checkpoint.network.state_dict().items()):
-        total.update(name.encode())
-        total.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return total.hexdigest()
+def _earlier(predictor: Predictor, earlier: list[RunAbout], about: RunAbout) -> RunAbout | None:
+    """The first run that measured the same, one that found what it looked for before others."""
+    fitting = (run for run in earlier if _measured_the_same(run, about))
+    return min(fitting, key=lambda run: not _sure(run, predictor), default=None)
+
+
+def _sure(run: RunAbout, predictor: Predictor) -> bool:
+    """Whether a run was measured on tissue, and on nuclei where the model wants to know their size."""
+    unsized = run.options["scale"] == "nothing" and predictor.checkpoint.metadata.nucleus_size
+    return "measured" not in run.options and not unsized
 
 
 def runs_in(folders: list[Path]) -> list[RunAbout]:
@@ -238,26 +249,41 @@ def find_tissue(
     pixels = np.nan_to_num(pixels) if pixels.dtype.kind == "f" else pixels
     downsample = level.downsample[0] * step, level.downsample[1] * step
     um = um_per_pixel or slide.um_per_pixel
-    mask = tissue_mask(pixels, um[0] * downsample[0] if um else None)
+    mask = tissue_mask(pixels, um[0] * downsample[0] if um else None, slide.rgb)
     for part in damaged:  # what is there is unknown, and may be whole at full resolution
         mask[part.top // step : -(-part.bottom // step), part.left // step : -(-part.right // step)] = True
     return Tissue(mask, downsample)
 
 
+class _Survey(NamedTuple):
+    """Tissue, or else how to tell it block by block; some places of level 0, and whether tissue is there."""
+
+    tissue: Tissue | None
+    look: TissueLook | None
+    places: list[tuple[float, float]]
+    on_tissue: bool
+
+
 def _survey(
-    slide: Slide, um: tuple[float, float] | None, plane: tuple[int, ...]
-) -> tuple[Tissue | None, TissueLook | None, list[tuple[float, float]]]:
-    """Tissue, or else how to tell it block by block; and some places of level 0 spread over it."""
-    tissue = find_tissue(slide, um, plane)
-    if tissue is not None:
-        mask = tissue.mask if tissue.mask.any() else np.ones_like(tissue.mask)
+    slide: Slide, um: tuple[float, float] | None, plane: tuple[int, ...], painted: Tissue | None = None
+) -> _Survey:
+    """Places spread over the tissue that a person painted, or that is found; where there is none, the most varied."""
+    tissue = painted or find_tissue(slide, um, plane)
+    if tissue is not None and tissue.mask.any():
         down, right = tissue.downsample
-        cells = _spread(np.argwhere(mask))
-        return tissue, None, [((row + 0.5) * down, (column + 0.5) * right) for row, column in cells]
+        cells = _spread(np.argwhere(tissue.mask))
+        return _Survey(tissue, None, [((row + 0.5) * down, (column + 0.5) * right) for row, column in cells], True)
     sparse = _sparse(SlidePlane(slide, 1, plane, slide.shape[-1]))
-    look = TissueLook.of(np.concatenate([pixels for _, pixels in sparse]))
-    worth = [place for place, pixels in sparse if look.shows(pixels).mean() > _MOSTLY]
-    return None, look, _spread(worth or [place for place, _ in sparse])
+    look, worth = None, list[tuple[float, float]]()
+    if tissue is None:
+        look = TissueLook.of(np.concatenate([pixels for _, pixels in sparse]), slide.rgb)
+        worth = [place for place, pixels in sparse if look.shows(pixels).mean() > _MOSTLY]
+    return _Survey(tissue, look, _spread(worth) if worth else _most_varied(sparse), bool(worth))
+
+
+def _most_varied(pieces: Pieces) -> list[tuple[float, float]]:
+    ranked = sorted(pieces, key=lambda piece: -float(piece[1].astype(np.float32).std()))
+    return [place for place, _ in ranked[:_PLACES]]
 
 
 def _spread(choices: Any) -> list[tuple[float, float]]:

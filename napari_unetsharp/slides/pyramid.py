@@ -118,6 +118,15 @@ class Pyramid:
             raise SlideRunError(f"{path} has levels of {[level.shape for level in levels]}, not of {shape} and halves")
         return cls(path, levels, not labels)
 
+    def describe(self, um_per_pixel: tuple[float, float] | None) -> None:
+        """State the height and width of a pixel of the largest level, where it was made without, or with others."""
+        shapes = [level.shape for level in self.levels]
+        try:
+            group = _zarr().open_group(self.path, mode="r+")
+            group.attrs["ome"] = described(self.path.stem, shapes, um_per_pixel, not self._averaged)
+        except (OSError, ValueError) as error:
+            raise SlideRunError(f"{self.path} can't be written ({first_line(error)})") from error
+
     @property
     def shape(self) -> tuple[int, int]:
         """(Y, X) of the largest level."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from napari_unetsharp.errors import SlideRunError
 from napari_unetsharp.nuclei.pixels import Box, union
+from napari_unetsharp.slides.about import RunAbout
 from napari_unetsharp.slides.block_file import DamagedBlockError, read_arrays, write_arrays
 from napari_unetsharp.slides.block_nuclei import PlacedRuns
-from napari_unetsharp.slides.nuclei import COLUMNS, NucleusRows
+from napari_unetsharp.slides.nuclei import COLUMNS, NucleusRows, rows_of
 from napari_unetsharp.slides.painting import Claims
 
 _SETTLED, _PENDING = "npz", "pending.npz"
@@ -223,6 +224,13 @@ class Regions:
         else:
             write_arrays(path, _as_arrays(region))
 
+    def measure_anew(self, about: RunAbout) -> None:
+        """Measure a person's nuclei by another pixel size."""
+        for number in self._all():
+            region = self.get(number)
+            if len(region.rows):
+                self.replace(replace(region, rows=_measured(region, about)))
+
     def drop(self, numbers: Iterable[int]) -> None:
         """Forget regions."""
         for number in numbers:
@@ -232,6 +240,14 @@ class Regions:
     def settled(self, region: Region) -> None:
         """Note that a region is painted."""
         os.replace(self._pending_path(region.number), self.path(region.number))
+
+
+def _measured(region: Region, about: RunAbout) -> NucleusRows:
+    box = region.runs.box
+    numbers = np.zeros(box.shape, np.int32)
+    region.runs.draw(numbers, box, np.arange(1, len(region.rows) + 1, dtype=np.int32))
+    found = rows_of(numbers, (box.top, box.left), about).columns
+    return region.rows.with_columns(**{name: found[name] for name in COLUMNS if "_um" in name})
 
 
 def _of(region: Region) -> _Known:

@@ -90,6 +90,11 @@ class RunResults:
         """Nuclei on the slide so far."""
         return self._composer.count
 
+    @property
+    def reviewed_ids(self) -> NDArray[np.int32]:
+        """Ids of the nuclei that a person decided on, ascending; they keep the ids that the run gave them."""
+        return self._regions.held
+
     def put_maps(self, row: int, column: int, maps: Mapping[str, NDArray[np.uint8]], seconds: float = 0) -> None:
         """Keep the maps of a block, in a file that is whole or not there; any process may.
 

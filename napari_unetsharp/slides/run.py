@@ -16,9 +16,10 @@ from napari_unetsharp.images.tissue import Tissue, TissueLook
 from napari_unetsharp.inference.predictor import Predictor
 from napari_unetsharp.nuclei.label_settings import LabelSettings
 from napari_unetsharp.nuclei.pixels import Box
-from napari_unetsharp.slides.about import RunAbout
+from napari_unetsharp.slides.about import run_folder
 from napari_unetsharp.slides.block import block_maps
 from napari_unetsharp.slides.block_file import DamagedBlockError
+from napari_unetsharp.slides.memory import give_back
 from napari_unetsharp.slides.order import next_block
 from napari_unetsharp.slides.pace import BlockDone, Pace
 from napari_unetsharp.slides.preparing import Prepared, RunSettings, find_tissue, prepare, runs_in
@@ -38,11 +39,6 @@ def never() -> bool:
 def nowhere() -> Box | None:
     """Nothing is on screen."""
     return None
-
-
-def run_folder(root: Path, about: RunAbout) -> Path:
-    """Where the run that is this and no other lies, below a folder for all runs of a slide."""
-    return root / f"{about.slide}-{about.fingerprint[:10]}"
 
 
 class SlideRun:
@@ -128,7 +124,7 @@ class SlideRun:
         run.want(settings.region, prepared.tissue)
         return run
 
-    def want(self, region: Box | None = None, tissue: Tissue | None = None) -> None:
+    def want(self, region: Box | None = None, tissue: Tissue | None = None, tissue_only: bool = True) -> None:
         """Say what is to be run, also while it runs; what is finished stays.
 
         Parameters
@@ -136,8 +132,12 @@ class SlideRun:
         region : Box, optional
             In pixels of level 0; all of the slide if None.
         tissue : Tissue, optional
-            All of the slide if None.
+            All of the slide if None, but for what `look` leaves out.
+        tissue_only : bool
+            False for all of it: `tissue` is left alone, and glass isn't looked for in blocks still to come either.
         """
+        if not tissue_only:
+            tissue = self.look = None
         self.region, self.tissue = region, tissue
         wanted = np.zeros((self.store.grid.rows, self.store.grid.columns), bool)
         for row, column in self.store.grid:
@@ -218,6 +218,7 @@ class SlideRun:
                 continue
             if not failure:
                 pace.finished(self.box(*place).area, begun, not ready)
+            give_back()
             yield self._done(place, nuclei, failure, pace)
 
     def _computed(self, place: tuple[int, int], stop: Callable[[], bool]) -> str | None:

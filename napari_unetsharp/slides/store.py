@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from threading import RLock
 from types import TracebackType
 
 import numpy as np
@@ -17,9 +19,11 @@ from napari_unetsharp.nuclei.pixels import Box
 from napari_unetsharp.slides.about import RunAbout
 from napari_unetsharp.slides.block_file import DamagedBlockError
 from napari_unetsharp.slides.nuclei import NucleusRows
+from napari_unetsharp.slides.pyramid import Pyramid
+from napari_unetsharp.slides.regions import Regions
 from napari_unetsharp.slides.results import RunResults
 from napari_unetsharp.slides.reviewing import Reviewed, Reviewer
-from napari_unetsharp.slides.run_files import DONE, RUN, RUNNING, RunFiles, locked
+from napari_unetsharp.slides.run_files import COUNTS, DONE, RUN, RUNNING, RunFiles, locked
 from napari_unetsharp.slides.table import write_parts
 
 TABLE = "nuclei.parquet"
@@ -35,6 +39,7 @@ class SlideStore(RunResults):
 
     def __init__(self, folder: Path, about: RunAbout, lock: Lock | None) -> None:
         super().__init__(folder, about, lock)
+        self._ending = RLock()
         if lock is not None:
             for region in self._regions.pending:
                 self._composer.settle(region)
@@ -90,6 +95,8 @@ class SlideStore(RunResults):
     def open_or_create(cls, folder: Path, about: RunAbout, settings: LabelSettings) -> SlideStore:
         """Go on with the same run, or start it; other label settings are put in force.
 
+        So is another pixel size: nuclei are measured anew from the maps that are there, by painting all blocks again.
+
         Raises
         ------
         SlideRunError
@@ -104,6 +111,8 @@ class SlideStore(RunResults):
                 f"{folder} holds a run with other conditions ({', '.join(known.differs(about))}); "
                 "give another folder, or run as before"
             )
+        if about.um_per_pixel and about.um_per_pixel != known.um_per_pixel:
+            _measure_anew(folder, about.um_per_pixel)
         store = cls.open(folder, writing=True)
         if store.settings != settings:
             store.relabel(settings)
@@ -144,6 +153,8 @@ class SlideStore(RunResults):
     def finish(self, table: bool = True, stop: Callable[[], bool] = lambda: False) -> None:
         """Paint what was computed and isn't painted yet, write the table into one file, and note whether all is done.
 
+        Other threads may read, and give regions back, between two blocks and while the table is written.
+
         Parameters
         ----------
         table : bool
@@ -152,16 +163,21 @@ class SlideStore(RunResults):
         stop : callable
             Asked before each block that is still to be painted; True leaves the rest for another time.
         """
+        with self._ending:
+            self._finish(table, stop)
+
+    def _finish(self, table: bool, stop: Callable[[], bool]) -> None:
+        self._may_write()
+        for row, column in np.argwhere(self.computed & ~self.painted).tolist():
+            if stop():
+                return
+            with contextlib.suppress(DamagedBlockError):  # it counts as not computed from then on
+                self.paint(row, column)
+        if table:  # not under the guard: `rows` takes it part by part, so that other threads get their turn
+            write_parts(self.folder / TABLE, self.rows(), self.about)
         with self._guard:
             self._may_write()
-            for row, column in np.argwhere(self.computed & ~self.painted).tolist():
-                if stop():
-                    return
-                with contextlib.suppress(DamagedBlockError):  # it counts as not computed from then on
-                    self.paint(row, column)
-            if table:
-                write_parts(self.folder / TABLE, self.rows(), self.about)
-            else:
+            if not table:
                 (self.folder / TABLE).unlink(missing_ok=True)
             self._files.sweep()
             done = not (self._wanted & ~self.painted).any()
@@ -212,8 +228,8 @@ class SlideStore(RunResults):
             raise SlideRunError(f"{self.folder} was opened for reading, or is closed; open it for writing to paint")
 
     def close(self) -> None:
-        """Give the lock back."""
-        with self._guard:
+        """Give the lock back, once `finish` is through where it is at work."""
+        with self._ending, self._guard:
             if self._lock is not None:
                 self._lock.release()
                 self._lock = None
@@ -223,3 +239,22 @@ class SlideStore(RunResults):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _measure_anew(folder: Path, um_per_pixel: tuple[float, float]) -> None:
+    """Put another pixel size in force in a folder that nobody has open for writing.
+
+    It is noted last: killed on the way, the same call does all of it again.
+    """
+    lock, files = locked(folder), RunFiles(folder)
+    try:
+        about = replace(files.read_about()[0], um_per_pixel=um_per_pixel)
+        (folder / COUNTS).unlink(missing_ok=True)
+        Regions(files.regions).measure_anew(about)
+        for name, labels in (("labels", True), ("probability", False)):
+            path = folder / f"{name}.zarr"
+            if path.exists():
+                Pyramid.open(path, about.shape, labels, writing=True).describe(about.um_per_result_pixel)
+        files.write_about(about, RUNNING)
+    finally:
+        lock.release()

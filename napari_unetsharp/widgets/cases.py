@@ -23,6 +23,7 @@ from napari_unetsharp.widgets.reader import opens_as_one
 from napari_unetsharp.widgets.removal import remove_layer, removing_many
 from napari_unetsharp.widgets.review import ReviewStage
 from napari_unetsharp.widgets.review_source import path_of
+from napari_unetsharp.widgets.slide_find_place import is_run
 from napari_unetsharp.widgets.slide_region_bar import RegionBar
 from napari_unetsharp.widgets.slide_region_layer import region_of
 
@@ -149,7 +150,7 @@ class CaseBar(QWidget):
         ----------
         folder : str
         """
-        if opens_as_one(folder):  # an OME-Zarr, a DICOM slide or series: one picture
+        if is_run(Path(folder)) or opens_as_one(folder):  # results of a slide, an OME-Zarr, a DICOM slide or series
             self.find.open_image(folder)
             return
         try:

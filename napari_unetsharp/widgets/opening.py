@@ -21,6 +21,7 @@ from napari_unetsharp.widgets.models import ModelList
 from napari_unetsharp.widgets.pixel_size import is_answered
 from napari_unetsharp.widgets.pixel_size_form import PixelSizeForm, resize
 from napari_unetsharp.widgets.reader import layers_from, layers_from_image, opens_as_one, what_is
+from napari_unetsharp.widgets.slide_find_place import is_run
 from napari_unetsharp.widgets.slide_layers import NO_SIZE, PICTURES, LayerData, said_of, slide_of
 from napari_unetsharp.widgets.slide_levels import overviews_of
 from napari_unetsharp.widgets.slide_pictures import WORDS, SlidePicture, read_picture
@@ -58,6 +59,8 @@ class Opening(QWidget):
         An `OpenedMask`: the file looks like a mask of nuclei, and nothing was added yet.
     model(object, str)
         The loaded checkpoint, and its path.
+    results(str)
+        The folder is a run over a slide.
     problem(str)
         Why it can't be opened, and what to do.
     """
@@ -66,6 +69,7 @@ class Opening(QWidget):
     image = Signal(object, str)
     mask = Signal(object)
     model = Signal(object, str)
+    results = Signal(str)
     problem = Signal(str)
 
     def __init__(self, models: ModelList, viewer: Callable[[], Viewer]) -> None:
@@ -95,6 +99,7 @@ class Opening(QWidget):
         self.other_button.setToolTip("Load a checkpoint: .safetensors, or .pth in the published layout")
         self.pixel_size = PixelSizeForm()
         self.pixel_size.answered.connect(self._resize)
+        self.pixel_size.failed.connect(self.problem)
         row = QHBoxLayout()
         for made in (self.open_button, self.more_button, self.other_button):
             row.addWidget(made)
@@ -112,7 +117,7 @@ class Opening(QWidget):
             self.open_image(path)
 
     def _ask_for_folder(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Open an OME-Zarr or DICOM folder")
+        path = QFileDialog.getExistingDirectory(self, "Open an OME-Zarr or DICOM folder, or results of a slide")
         if path:
             self.open_image(path)
 
@@ -126,7 +131,7 @@ class Opening(QWidget):
     def offer(self) -> None:
         """Fill the menu with what the open layers have."""
         self.menu.clear()
-        self.menu.addAction("Open a folder (OME-Zarr, DICOM)…").triggered.connect(self._ask_for_folder)
+        self.menu.addAction("Open a folder (OME-Zarr, DICOM, results)…").triggered.connect(self._ask_for_folder)
         layer, slide = self._described_layer(), self._shown_slide()
         names = layer.metadata.get(PICTURES, ()) if layer is not None else ()
         if names or slide is not None:
@@ -165,6 +170,9 @@ class Opening(QWidget):
     def open_image(self, path: str) -> None:
         """Open what a path holds and add it as layers; of a mask of nuclei ask what to do with it."""
         self.began.emit()
+        if is_run(Path(path)):
+            self.results.emit(path)
+            return
         try:
             if what_is(Path(path)) != "picture":
                 self._add(layers_from(Path(path)))
@@ -225,12 +233,12 @@ class Opening(QWidget):
         self._new = []
         if there:
             self._say(there[0])
+        for layer in there[1:]:
+            self._look_after(layer)
 
     def _removed(self, event: Any) -> None:
-        asked = self.pixel_size.slide
         left = [slide for layer in self._viewer().layers if (slide := slide_of(layer)) is not None]
-        if asked is not None and not any(slide.path == asked.path for slide in left):
-            self.pixel_size.forget()
+        self.pixel_size.keep_only([slide.path for slide in left])
 
     def _show_filled(self) -> None:
         """Draw again what was decoded meanwhile."""
@@ -246,7 +254,7 @@ class Opening(QWidget):
 
     def _ask_size(self) -> None:
         if (slide := self._shown_slide()) is not None:
-            self.pixel_size.ask(slide)
+            self.pixel_size.ask(slide, now=True)
 
     def _resize(self, slide: Slide, size: tuple[float, float] | None) -> None:
         resize(self._viewer(), slide, size)

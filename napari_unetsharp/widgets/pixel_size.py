@@ -7,11 +7,15 @@ from pathlib import Path
 
 from platformdirs import user_config_path
 
+from napari_unetsharp.errors import SaveError
 from napari_unetsharp.images.slide import Slide
 from napari_unetsharp.images.tiff import written_beside
 from napari_unetsharp.widgets.channels import ChannelSlide
 
 PixelSize = tuple[float, float]
+
+_UNKEPT: dict[str, PixelSize | None] = {}
+"""Answers that the disk didn't take; they hold as long as the program runs."""
 
 
 def memory_file() -> Path:
@@ -39,12 +43,24 @@ def remember(slide: Slide, size: PixelSize | None) -> None:
     slide : Slide
     size : (float, float) or None
         µm per pixel of level 0 along Y and X; None for "I don't know", so that nobody asks again.
+
+    Raises
+    ------
+    SaveError
+        If the disk doesn't take it; it holds until the program ends.
     """
     answers = _answers() | {_key(slide): size}
     text = json.dumps({key: list(said) if said else None for key, said in answers.items()}, indent=1)
-    memory_file().parent.mkdir(parents=True, exist_ok=True)
-    with written_beside(memory_file()) as beside:
-        beside.write_text(text, encoding="utf-8")
+    try:
+        with written_beside(memory_file()) as beside:
+            beside.write_text(text, encoding="utf-8")
+    except OSError as error:
+        _UNKEPT[_key(slide)] = size
+        raise SaveError(
+            f"the pixel size is used now and can't be remembered ({memory_file()}: {error.strerror or error}); allow "
+            "writing there, or say it again next time"
+        ) from error
+    _UNKEPT.pop(_key(slide), None)
 
 
 def _key(slide: Slide) -> str:
@@ -57,6 +73,7 @@ def _answers() -> dict[str, PixelSize | None]:
     """All answers by identity; none where the file is missing or damaged: the question comes again then."""
     try:
         kept = json.loads(memory_file().read_text(encoding="utf-8"))
-        return {str(key): (float(said[0]), float(said[1])) if said else None for key, said in kept.items()}
+        known = {str(key): (float(said[0]), float(said[1])) if said else None for key, said in kept.items()}
     except (OSError, ValueError, TypeError, AttributeError, IndexError, KeyError):
-        return {}
+        known = {}
+    return known | _UNKEPT

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from napari_unetsharp.errors import SaveError
 from napari_unetsharp.images.slide import Slide
 from napari_unetsharp.widgets.pixel_size import PixelSize, pixel_size_of, remember
 from napari_unetsharp.widgets.quiet import button
@@ -22,17 +25,22 @@ USUAL = 0.25
 class PixelSizeForm(QWidget):
     """Asks for the µm per pixel of a slide whose file doesn't say; the answer is remembered for the slide's content.
 
+    Of several such slides one is asked about at a time.
+
     Signals
     -------
     answered(object, object)
         The slide, and its pixel size or None.
+    failed(str)
+        The answer counts now, and can't be remembered.
     """
 
     answered = Signal(object, object)
+    failed = Signal(str)
 
     def __init__(self) -> None:
         super().__init__()
-        self.slide: Slide | None = None
+        self._slides: list[Slide] = []
         self.text = QLabel()
         self.text.setWordWrap(True)
         self.text.setTextFormat(Qt.TextFormat.PlainText)
@@ -55,18 +63,35 @@ class PixelSizeForm(QWidget):
         layout.addLayout(row)
         self.hide()
 
-    def ask(self, slide: Slide) -> None:
-        """Put the question."""
-        self.slide = slide
+    @property
+    def slide(self) -> Slide | None:
+        """What is asked about now."""
+        return self._slides[0] if self._slides else None
+
+    def ask(self, slide: Slide, now: bool = False) -> None:
+        """Put the question, at once or when those that were put before are answered."""
+        others = [other for other in self._slides if other.path != slide.path]
+        if not now and len(others) < len(self._slides):
+            return
+        self._slides = [slide, *others] if now else [*others, slide]
+        self._show()
+
+    def _show(self) -> None:
+        slide = self.slide
+        if slide is None:
+            self.hide()
+            return
         self.text.setText(f"{slide.path.name} doesn't say how large a pixel is. Most scanners: 0.25 µm at 40x.")
         known = pixel_size_of(slide)
         self.field.setValue(known[0] if known else USUAL)
         self.show()
 
-    def forget(self) -> None:
-        """The slide is gone, or somebody said it."""
-        self.slide = None
-        self.hide()
+    def keep_only(self, paths: Sequence[Path]) -> None:
+        """The other slides are gone."""
+        asked = self.slide
+        self._slides = [slide for slide in self._slides if slide.path in paths]
+        if self.slide is not asked:
+            self._show()
 
     def _use(self) -> None:
         self._say((self.field.value(), self.field.value()))
@@ -75,11 +100,17 @@ class PixelSizeForm(QWidget):
         self._say(None)
 
     def _say(self, size: PixelSize | None) -> None:
-        slide = self.slide
-        self.forget()
-        if slide is not None:
+        if not self._slides:
+            return
+        slide, trouble = self._slides.pop(0), ""
+        self._show()
+        try:
             remember(slide, size)
-            self.answered.emit(slide, size)
+        except SaveError as error:
+            trouble = str(error)
+        self.answered.emit(slide, size)
+        if trouble:
+            self.failed.emit(trouble)
 
 
 def resize(viewer: ViewerModel, slide: Slide, size: PixelSize | None) -> None:

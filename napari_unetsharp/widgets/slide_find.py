@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet, ref
 
@@ -14,6 +15,7 @@ from napari_unetsharp.nuclei.pixels import Box
 from napari_unetsharp.slides.run import BlockDone, SlideRun
 from napari_unetsharp.widgets.find_form import WHOLE
 from napari_unetsharp.widgets.live_job import after
+from napari_unetsharp.widgets.slide_find_chosen import ChosenRuns
 from napari_unetsharp.widgets.slide_find_earlier import earlier_steps
 from napari_unetsharp.widgets.slide_find_errand import Errand
 from napari_unetsharp.widgets.slide_find_job import (
@@ -25,6 +27,7 @@ from napari_unetsharp.widgets.slide_find_job import (
     job_on_slide,
     slide_steps,
 )
+from napari_unetsharp.widgets.slide_find_place import slide_root
 from napari_unetsharp.widgets.slide_find_progress import (
     begun_sentence,
     earlier_sentence,
@@ -59,6 +62,10 @@ class SlideFind(QObject):
     layers : WeakKeyDictionary of Image layer to SlideLayers
     wishes : Wishes
         What a run under way reads.
+    to_wait_for : list of threading.Event
+        Set while nobody else writes the results of a slide; a run waits for them.
+    beginning : bool
+        Whether a run was started that has no store yet.
     """
 
     def __init__(self, stage: FindStage) -> None:
@@ -71,6 +78,10 @@ class SlideFind(QObject):
         self.drawing, self.opening = Drawing(self.view, self), Errand(self)
         self.relabelling = SlideRelabeller(stage, self)
         self.ready = Ready(stage.models, self._wish, self)
+        self.to_wait_for = [errand.idle for errand in (self.relabelling.errand, self.opening, self.ready.errand)]
+        self.beginning = False
+        self.chosen = ChosenRuns(stage)
+        self._asked: ref[ImageLayer] | None = None
         self._looked: WeakSet[ImageLayer] = WeakSet()
         self._slide: ref[ImageLayer] | None = None
         self._run: SlideRun | None = None
@@ -83,6 +94,7 @@ class SlideFind(QObject):
         self.opening.step.connect(self._opened)
         self.opening.failed.connect(stage.show_error)
         self.opening.finished.connect(self.follow)
+        stage.opening.results.connect(self.open_results)
         stage.destroyed.connect(self.stores.end)
         camera = stage.viewer.scene.camera.events
         for emitter in (camera.center, camera.zoom, stage.viewer.canvas.events.size):
@@ -129,9 +141,10 @@ class SlideFind(QObject):
         self.tissue.rest(layer)
         self.wishes = Wishes(stage.label_form.settings, self.view())
         stage.message.note("Preparing: looking at the slide…")
+        self.beginning = True
+        waits = [part for idle in self.to_wait_for for part in (after, idle)]
         stage.run_button.start(
-            after, stage.live.idle, after, self.relabelling.errand.idle, after, self.opening.idle, after,
-            self.ready.errand.idle, slide_steps, stage.models, job, self.wishes, self.stores,
+            after, stage.live.idle, *waits, slide_steps, stage.models, job, self.wishes, self.stores,
             lambda: self.ready.prepared, lambda: self.store_of(layer),
         )  # fmt: skip
         return True
@@ -168,7 +181,7 @@ class SlideFind(QObject):
             self.drawing.soon(shown, step.box)
 
     def _on_begun(self, stage: FindStage, layer: ImageLayer, step: Begun) -> None:
-        self._run = step.run
+        self._run, self.beginning = step.run, False
         self._begun = begun_sentence(step.there, step.total)
         self._show(stage, layer, step.run.store)
         if step.run.notes:
@@ -188,6 +201,7 @@ class SlideFind(QObject):
     def on_finished(self, layer: ImageLayer | None) -> None:
         """The run ended: done, cancelled or failed."""
         stage, run, self._run = self._stage(), self._run, None
+        self.beginning = False
         if stage is None or layer is None:
             return
         shown = self.layers.get(layer)
@@ -248,19 +262,43 @@ class SlideFind(QObject):
             with stage.form.where.changed.blocked():
                 stage.form.where.value = self._where
 
+    def open_results(self, folder: str) -> None:
+        """Show the results in a folder, wherever it lies, on the slide that they're of."""
+        stage = self._stage()
+        if stage is None:
+            return
+        try:
+            layer = self.chosen.open(Path(folder))
+        except UNetSharpError as error:
+            stage.message.problem(str(error))
+            return
+        slide, shown = slide_of(layer), None if layer is None else self.layers.get(layer)
+        if layer is None or slide is None:
+            return
+        if shown is not None and shown.store.folder == Path(folder):
+            self.chosen.take(slide)
+        elif self.chosen.waits(slide):
+            self._looked.discard(layer)
+        stage.form.image.value = layer
+        self.follow()
+
     def _look_for_earlier(self, stage: FindStage, layer: ImageLayer) -> None:
         slide = slide_of(layer)
         if slide is not None and not self.opening.running:
             self._looked.add(layer)
-            self.opening.start(earlier_steps, slide, plane_on_screen(stage.viewer, layer))
+            self._asked = ref(layer)
+            chosen = self.chosen.take(slide)
+            self.opening.start(earlier_steps, slide, plane_on_screen(stage.viewer, layer), chosen)
 
     def _opened(self, store: SlideStore) -> None:
         """Results were there: show them, and what was asked for."""
         stage = self._stage()
-        layer = None if self._slide is None else self._slide()
+        layer = None if self._asked is None else self._asked()
         self.stores.take(store)
         slide = slide_of(layer)
-        if stage is None or layer is None or slide is None or slide.identity != store.about.identity:
+        if stage is None or layer is None or slide is None or stage.layer is not layer:
+            if layer is not None:  # another one was chosen meanwhile: look again when this one is
+                self._looked.discard(layer)
             self.close_unused()
             return
         form, labels = stage.form, stage.label_form
@@ -275,7 +313,8 @@ class SlideFind(QObject):
                 widget.value = value
         self.wishes = Wishes(labels.settings)
         self._show(stage, layer, store)
-        stage.message.note("\n".join(filter(None, (earlier_sentence(store), stage.message.text()))))
+        told = earlier_sentence(store, goes_on=store.folder.parent == slide_root(slide))
+        stage.message.note("\n".join(filter(None, (told, stage.message.text()))))
 
     def forget_removed(self) -> None:
         """Slides were closed: their results leave the window, and stay on disk."""
@@ -307,6 +346,6 @@ class SlideFind(QObject):
         stage = self._stage()
         if stage is None or stage.layer is None:
             return
-        only = stage.slide_form.tissue_only.isChecked()
-        self.wishes.tissue = self.tissue.of(stage.layer) if only else None
+        self.wishes.only = stage.slide_form.tissue_only.isChecked()
+        self.wishes.tissue = self.tissue.of(stage.layer)
         self.wishes.painted = True

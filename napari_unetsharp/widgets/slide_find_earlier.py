@@ -11,8 +11,19 @@ from napari_unetsharp.slides.store import SlideStore
 from napari_unetsharp.widgets.slide_find_place import earlier_runs
 
 
-def earlier_steps(slide: Slide, plane: tuple[int, ...], stop: Callable[[], bool]) -> Iterator[SlideStore]:
+def earlier_steps(
+    slide: Slide, plane: tuple[int, ...], chosen: Path | None, stop: Callable[[], bool]
+) -> Iterator[SlideStore]:
     """Open the results that were worked on last, for a worker; none where there are none of this slide.
+
+    Parameters
+    ----------
+    slide : Slide
+    plane : tuple of int
+        On screen; results of others are left out.
+    chosen : Path or None
+        A folder that the person opened: it and no other, whatever its plane.
+    stop : callable
 
     Yields
     ------
@@ -22,8 +33,11 @@ def earlier_steps(slide: Slide, plane: tuple[int, ...], stop: Callable[[], bool]
     Raises
     ------
     SlideRunError
-        If there are results, and none of them can be read.
+        If there are results, and none of them can be read; or those that were chosen are of another slide.
     """
+    if chosen is not None:
+        yield _chosen(slide, chosen)
+        return
     problems = []
     for folder in earlier_runs(slide):
         if stop():
@@ -40,6 +54,14 @@ def earlier_steps(slide: Slide, plane: tuple[int, ...], stop: Callable[[], bool]
         store.close()
     if problems:
         raise problems[0]
+
+
+def _chosen(slide: Slide, folder: Path) -> SlideStore:
+    store = _opened(folder)
+    if store.about.identity != slide.identity:
+        store.close()
+        raise SlideRunError(f"{folder} holds results of another slide than {slide.path} is now; run over it again")
+    return store
 
 
 def _opened(folder: Path) -> SlideStore:

@@ -43,14 +43,17 @@ class Wishes:
     view : Box or None
         What is on screen, in pixels of the slide.
     tissue : Tissue or None
-        As it was painted; None where everything is to be run.
+        As it was painted, or found; None where none is on screen.
+    only : bool
+        Whether only tissue is to be run.
     painted : bool
-        Whether `tissue` is news to the run.
+        Whether `tissue` or `only` is news to the run.
     """
 
     labels: LabelSettings
     view: Box | None = None
     tissue: Tissue | None = None
+    only: bool = True
     painted: bool = False
 
 
@@ -185,7 +188,20 @@ def _steps(
         yield done
         if wishes.painted:
             wishes.painted = False
-            run.want(run.region, wishes.tissue)
+            _want(run, job, wishes)
+
+
+def _want(run: SlideRun, job: SlideJob, wishes: Wishes) -> None:
+    """Put in force what was said about tissue while the run goes on; it is looked for where nobody did so before."""
+    tissue = wishes.tissue if wishes.only else None
+    if not wishes.only:
+        run.look = None
+    elif tissue is None and run.tissue is None and run.look is None:
+        found = prepare(run.slide, run.predictor, replace(job.settings, tissue_only=True), [run.store.about])
+        tissue, run.look = found.tissue, found.look
+    elif tissue is None:
+        tissue = run.tissue
+    run.want(run.region, tissue)
 
 
 def _begun(job: SlideJob, predictor: Predictor, known: Prepared | None, stop: Callable[[], bool]) -> SlideRun:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from platformdirs import user_data_path
 
 from napari_unetsharp.images.slide import Slide
 from napari_unetsharp.nuclei.places import SUFFIX, writable
+from napari_unetsharp.slides.run_files import COUNTS
 
 FOUND = "found"
 """Folder of the runs within `slide.svs.unetsharp`, where the reviews of its regions lie, too."""
@@ -49,6 +51,11 @@ def earlier_runs(slide: Slide) -> list[Path]:
     return sorted(found, key=_touched, reverse=True)
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run over a slide, by the window or by the command."""
+    return (folder / RECORD).is_file()
+
+
 def _places(slide: Slide) -> tuple[Path, Path]:
     name = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", slide.path.name)
     own = user_data_path("napari-unetsharp", appauthor=False) / "slides" / f"{name}-{slide.identity[:12]}"
@@ -56,4 +63,9 @@ def _places(slide: Slide) -> tuple[Path, Path]:
 
 
 def _touched(folder: Path) -> float:
-    return max(path.stat().st_mtime for path in folder.iterdir())
+    """When it was worked on last; a run that is being written has files that come and go."""
+    times = [0.0]
+    for name in (RECORD, COUNTS):
+        with suppress(OSError):
+            times.append((folder / name).stat().st_mtime)
+    return max(times)

@@ -63,12 +63,24 @@ def ended_sentence(store: SlideStore, failures: Sequence[str] = (), stopped: boo
     return text
 
 
-def earlier_sentence(store: SlideStore) -> str:
-    """What was found when the slide was opened."""
+def earlier_sentence(store: SlideStore, goes_on: bool = True) -> str:
+    """What was found when the slide was opened.
+
+    Parameters
+    ----------
+    store : SlideStore
+    goes_on : bool
+        Whether the next run looks for its blocks there.
+    """
     done, total = blocks_done(store)
     about = store.about
     text = f"Found earlier with model {about.checkpoint}, depth {about.level}: {store.count:,} nuclei"
-    text += "." if done == total else f"; {done:,} of {total:,} blocks are done, Find nuclei goes on."
+    if done < total:
+        text += f"; {done:,} of {total:,} blocks are done"
+        text += ", Find nuclei goes on" if goes_on else ""
+    text += "."
+    if not goes_on:
+        text += " Find nuclei starts a run of its own beside the slide."
     if not store.writing:
         text += " Another window or program works on them, so they are only shown."
     return text

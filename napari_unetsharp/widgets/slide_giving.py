@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,8 @@ class GivingBack(QObject):
     """Looks at the journals of all regions of a slide, and gives what its results don't know yet.
 
     After each answer, when a review is closed, when a run over the slide ends, and when the slide is chosen: what was
-    reviewed before the first run, or while another window had the results, gets there too.
+    reviewed before the first run, or while another window had the results, gets there too. A run begins, and a region
+    is read, only while nothing is being given.
 
     Parameters
     ----------
@@ -36,6 +38,11 @@ class GivingBack(QObject):
     slide_layer : callable
         The slide that is chosen, or that the chosen region is of.
     parent : QObject
+
+    Attributes
+    ----------
+    idle : threading.Event
+        Set while nothing is being given.
 
     Signals
     -------
@@ -52,7 +59,10 @@ class GivingBack(QObject):
         super().__init__(parent)
         self._find, self._slide_layer = find, slide_layer
         self._worker: StoppableWorker | None = None
-        self._again = False
+        self._again = self._held = False
+        self.idle = threading.Event()
+        self.idle.set()
+        find.slides.to_wait_for.append(self.idle)
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(AUTOSAVE)
@@ -75,12 +85,26 @@ class GivingBack(QObject):
     def give(self) -> None:
         """Give what the results of the slide don't know yet, of all its regions."""
         self._soon.stop()
+        if self._held or self._find.slides.beginning:
+            self._soon.start()
+        elif self._worker is not None:
+            self._again = True
+        else:
+            self._start()
+
+    def hold(self) -> None:
+        """Give what is left, and then nothing until `release`: somebody is about to read what `idle` waits for."""
+        self.give()
+        self._held = True
+
+    def release(self) -> None:
+        """Go on giving."""
+        self._held = False
+
+    def _start(self) -> None:
         layer = self._slide_layer()
         store, slide = None if layer is None else self._find.store_of(layer), slide_of(layer)
         if layer is None or store is None or slide is None or not store.writing:
-            return
-        if self._worker is not None:
-            self._again = True
             return
         regions = waiting(store, regions_of(slide))
         if not regions:
@@ -88,6 +112,7 @@ class GivingBack(QObject):
         slots = {
             "yielded": lambda given: self._given(layer, given), "errored": self.failed.emit, "finished": self._ended,
         }  # fmt: skip
+        self.idle.clear()
         self._worker = start_worker(given_steps, self._find.slides.stores, store, regions, connect=slots)
 
     def _given(self, layer: ImageLayer, given: Given) -> None:
@@ -98,7 +123,9 @@ class GivingBack(QObject):
         self._worker = None
         if self._again:
             self._again = False
-            self.give()
+            self._start()
+        if self._worker is None:
+            self.idle.set()
 
 
 def given_steps(

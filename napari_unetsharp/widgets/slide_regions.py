@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_unetsharp.errors import ShapeError, UNetSharpError
 from napari_unetsharp.nuclei.pixels import Box
 from napari_unetsharp.widgets.layers import KEY
+from napari_unetsharp.widgets.live_job import after
 from napari_unetsharp.widgets.removal import remove_layer, removing_many
 from napari_unetsharp.widgets.slide_given import Given
 from napari_unetsharp.widgets.slide_giving import GivingBack
@@ -210,7 +211,9 @@ class SlideRegions(QObject):
         slots = {"yielded": lambda cut: self._cut(layer, region, cut), "errored": self._errored,
                  "finished": self._cut_ended}  # fmt: skip
         self.said.emit(f"Reading {region.size} at full resolution…")
-        self._cutting = start_worker(cut_steps, slide, region, self.find.store_of(layer), connect=slots)
+        self.back.hold()  # what was answered in another region a moment ago holds in this one too
+        store = self.find.store_of(layer)
+        self._cutting = start_worker(after, self.back.idle, cut_steps, slide, region, store, connect=slots)
 
     def _cut(self, slide_layer: ImageLayer, region: SlideRegion, cut: Cut) -> None:
         viewer = self._viewer()
@@ -275,6 +278,7 @@ class SlideRegions(QObject):
 
     def _cut_ended(self) -> None:
         self._cutting = None
+        self.back.release()
 
     def _given(self, given: Given) -> None:
         self.said.emit(f"{given.nuclei:,} of your answers are in the slide's results")

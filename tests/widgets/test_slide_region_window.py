@@ -201,27 +201,31 @@ def test_earlier_regions_drawn_regions_and_the_next_image(on_slide, tmp_path, qt
     assert hands.session.material.of_slide
     assert not hands.stage.message.is_problem
     assert hands.session.queue.deck is not None
+    second = hands.session.current
+    row, column = np.add(hands.middle(second), region.box[:2]).tolist()
+    hands.key(Qt.Key.Key_Space)
+    assert hands.state(second) is State.RIGHT
     hands.press(hands.bar.back_button)
 
-    hands.press(hands.bar.drawn_button)
-    hands.press(hands.bar.drawn_button)
-    assert not hands.regions.drawing.running, "a second press takes it back"
-    hands.press(hands.bar.drawn_button)
-    hands.look_at((150, 200, 450, 600))
-    hands.drag([(200, 250), (390, 520)])
+    for awaited in (True, False, True):  # a second press takes it back
+        hands.press(hands.bar.drawn_button)
+        assert hands.regions.drawing.running is awaited
+    box = row - 90, column - 130, row + 90, column + 130
+    hands.look_at(np.add(box, (-30, -30, 30, 30)))
+    hands.drag([box[:2], box[2:]])
     hands.wait_for_region()
     drawn = hands.regions.region
-    assert np.abs(np.subtract(drawn.box, (200, 250, 390, 520))).max() <= 2
+    assert np.abs(np.subtract(drawn.box, box)).max() <= 2
     assert "UNet# region" not in hands.viewer.layers
     assert "answered last counts" in hands.bar.label.text()
-    assert State.RIGHT in {nucleus.state for nucleus in hands.review.nuclei.values()}, "what was said there holds here"
+    here = hands.review.labels[row - drawn.box.top, column - drawn.box.left]
+    assert hands.state(here) is State.RIGHT, "what was said there a moment ago holds here"
 
-    folder = tmp_path / "folder"
-    folder.mkdir()
+    (tmp_path / "folder").mkdir()
     for name in ("a.tif", "b.tif"):
-        tifffile.imwrite(folder / name, np.full((64, 64), 9, np.uint8))
+        tifffile.imwrite(tmp_path / "folder" / name, np.full((64, 64), 9, np.uint8))
     journal = hands.desk.subject.folder / "journal"
-    hands.dock.cases.open_folder(str(folder))
+    hands.dock.cases.open_folder(str(tmp_path / "folder"))
     assert hands.dock.find.layer.name == "a"
     assert journal.exists()
     assert not [layer for layer in hands.viewer.layers if region_of(layer) is not None]

@@ -99,6 +99,42 @@ def test_the_question_is_about_all_channels_and_goes_with_its_slide(window, qtbo
     assert not stage.opening.pixel_size.isVisibleTo(stage)
 
 
+def test_several_slides_are_asked_about_one_after_the_other(window, qtbot, tmp_path):
+    viewer, stage = window
+    asked = stage.opening.pixel_size
+    paths = [
+        pyramid(tmp_path / f"{name}.ome.tif", um=False, pixels=TISSUE // part) for part, name in ((1, "a"), (2, "b"))
+    ]
+    viewer.open([str(path) for path in paths], plugin="napari-unetsharp")
+    qtbot.waitUntil(lambda: asked.isVisibleTo(stage), timeout=5_000)
+    assert "a.ome.tif doesn't say" in asked.text.text()
+    asked.field.setValue(0.5)
+    click(qtbot, asked.use_button)
+    assert "b.ome.tif doesn't say" in asked.text.text()
+    assert asked.isVisibleTo(stage)
+    asked.field.setValue(0.2)
+    click(qtbot, asked.use_button)
+    assert not asked.isVisibleTo(stage)
+    assert [layer.scale[-1] for layer in viewer.layers] == [0.5, 0.2]
+
+
+def test_an_answer_counts_where_it_can_not_be_remembered(window, qtbot, tmp_path, monkeypatch):
+    viewer, stage = window
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setattr(pixel_size, "_UNKEPT", {})
+    monkeypatch.setattr(pixel_size, "memory_file", lambda: tmp_path / "file" / "sizes.json")
+    path = str(pyramid(tmp_path / "a.ome.tif", um=False))
+    stage.open_image(path)
+    stage.opening.pixel_size.field.setValue(0.5)
+    click(qtbot, stage.opening.pixel_size.use_button)
+    np.testing.assert_allclose(viewer.layers[0].scale, (0.5, 0.5))
+    assert "can't be remembered" in stage.message.text()
+    viewer.layers.clear()
+    stage.open_image(path)
+    assert not stage.opening.pixel_size.isVisibleTo(stage)
+    np.testing.assert_allclose(viewer.layers[0].scale, (0.5, 0.5))
+
+
 def test_folders_channels_and_what_lies_about_itself(window, tmp_path, monkeypatch):
     zarr = pytest.importorskip("zarr")
     viewer, stage = window
