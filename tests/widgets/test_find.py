@@ -198,8 +198,8 @@ def test_drawn_rectangle_runs_only_there(ready, find):
     stage.form.where.value = "drawn rectangle"
     shapes = viewer.layers["UNet# area"]
     assert shapes.mode == "add_rectangle"
-    corners = np.array([[32, 48], [32, 112], [96, 112], [96, 48]]) * image.scale
-    shapes.add_rectangles(corners)
+    np.testing.assert_array_equal(shapes.scale, image.scale)
+    shapes.add_rectangles(np.array([[32, 48], [32, 112], [96, 112], [96, 48]]))
     find(stage)
     rows, columns = np.nonzero(ours(viewer)["L4 · x04"].data)
     assert (rows.min(), columns.min()) == (32, 48)
