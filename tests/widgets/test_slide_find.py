@@ -21,15 +21,18 @@ from napari_unetsharp.nuclei.label_settings import LabelSettings
 from napari_unetsharp.nuclei.pixels import Box
 from napari_unetsharp.slides.run import BlockDone, RunSettings, SlideRun
 from napari_unetsharp.slides.store import SlideStore
+from napari_unetsharp.widgets import slide_find_job
 from napari_unetsharp.widgets.dock import open_dock
 from napari_unetsharp.widgets.models import ModelList
-from napari_unetsharp.widgets.slide_find_job import CPU_SIDE, Begun, SlideJob, Wishes, slide_steps
+from napari_unetsharp.widgets.slide_find_job import Begun, SlideJob, Wishes, slide_steps
 from napari_unetsharp.widgets.slide_find_place import earlier_runs, slide_root
 from napari_unetsharp.widgets.slide_find_stores import OpenStores
 from napari_unetsharp.widgets.slide_results_levels import ShownResults
 
 LEFT = Qt.MouseButton.LeftButton
 SHAPE = (1400, 2000)
+SIDE = 512
+"""Of a block here, whatever suits this machine: 3 x 4 of them make the slide."""
 MORE = 0.54
 """The small network's weights are random: here its map is cut into some hundred pieces."""
 UPPER_LEFT, LOWER_RIGHT = (350, 450), (1050, 1300)
@@ -57,6 +60,11 @@ def slide_file(tmp_path_factory):
 def own_slide(slide_file, tmp_path):
     """A copy, so that nothing was found on it."""
     return Path(shutil.copy(slide_file, tmp_path / slide_file.name))
+
+
+@pytest.fixture(autouse=True)
+def blocks(monkeypatch):
+    monkeypatch.setattr(slide_find_job, "CPU_SIDE", SIDE)
 
 
 @pytest.fixture
@@ -126,7 +134,7 @@ def unbroken(path, checkpoint, folder, labels):
     """Labels of the same run without a window: row by row, never stopped."""
     with open_slide(path) as slide:
         predictor = Predictor(load_checkpoint(checkpoint), "cpu", 2)
-        with SlideRun.prepare(slide, predictor, folder, RunSettings(labels, side=CPU_SIDE)) as run:
+        with SlideRun.prepare(slide, predictor, folder, RunSettings(labels, side=SIDE)) as run:
             assert list(run.steps())
             return run.store.read_labels(Box(0, 0, *run.store.grid.shape)), run.store.count, run.store.about.fingerprint
 
