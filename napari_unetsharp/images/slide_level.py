@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
 from operator import index as whole
 from typing import Any, Protocol
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from napari_unetsharp.errors import ImageError
 from napari_unetsharp.images.files import first_line
 from napari_unetsharp.images.image import check_size
+from napari_unetsharp.images.lazy_array import LazyArray
 from napari_unetsharp.images.slide_cache import TileCache
 
 
@@ -71,7 +71,7 @@ class Damage:
     reason: str
 
 
-class Level:
+class Level(LazyArray):
     """A lazy array (*stack, Y, X, C) that is sliced like a numpy array: ``level[y0:y1, x0:x1]``.
 
     Parameters
@@ -95,19 +95,6 @@ class Level:
 
     def __repr__(self) -> str:
         return f"<level {self.place} of {self.source}: {self.shape} {self.dtype}>"
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return prod(self.shape)
 
     @property
     def nbytes(self) -> int:
@@ -161,15 +148,8 @@ class Level:
 
     def _wanted(self, key: Any) -> tuple[list[range], list[bool]]:
         """Ranges of indices along each axis, and which axes an index drops."""
-        keys = list(key) if isinstance(key, tuple) else [key]
-        if any(one is Ellipsis for one in keys):
-            place = next(at for at, one in enumerate(keys) if one is Ellipsis)
-            keys[place : place + 1] = [slice(None)] * (self.ndim - len(keys) + 1)
-        if len(keys) > self.ndim:
-            raise IndexError(f"{len(keys)} indices for the {self.ndim} axes of {self!r}")
-        keys += [slice(None)] * (self.ndim - len(keys))
         ranges, dropped = [], []
-        for one, side in zip(keys, self.shape, strict=True):
+        for one, side in zip(self._keys(key), self.shape, strict=True):
             if isinstance(one, slice):
                 chosen = range(side)[one]
                 if chosen.step < 1:

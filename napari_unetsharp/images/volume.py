@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 from operator import index as whole
 from threading import Lock
 from typing import Any
@@ -15,11 +14,12 @@ from numpy.typing import NDArray
 
 from napari_unetsharp.errors import ImageError
 from napari_unetsharp.images.image import Image, check_size
+from napari_unetsharp.images.lazy_array import LazyArray
 
 _KEPT_BYTES = 64 * 2**20
 
 
-class Planes:
+class Planes(LazyArray):
     """A lazy array (*stack, Y, X) or (*stack, Y, X, C), read plane by plane.
 
     Parameters
@@ -45,22 +45,9 @@ class Planes:
     def __repr__(self) -> str:
         return f"<planes of {self._name}: {self.shape} {self.dtype}>"
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def __deepcopy__(self, memo: dict[int, Any]) -> Planes:
         """A duplicated layer shows the same file: nothing here is ever written."""
         return self
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return prod(self.shape)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         check_size(self.shape, self.dtype, self._name)
@@ -68,13 +55,7 @@ class Planes:
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         """Read what numpy's basic slicing would give; only the planes that are touched."""
-        keys = list(key) if isinstance(key, tuple) else [key]
-        if any(one is Ellipsis for one in keys):
-            dots = next(at for at, one in enumerate(keys) if one is Ellipsis)
-            keys[dots : dots + 1] = [slice(None)] * (self.ndim - len(keys) + 1)
-        keys += [slice(None)] * (self.ndim - len(keys))
-        if len(keys) > self.ndim:
-            raise IndexError(f"{len(keys)} indices for the {self.ndim} axes of {self!r}")
+        keys = self._keys(key)
         stack, inner = keys[: self._stack], tuple(keys[self._stack :])
         ranges = [
             range(side)[one] if isinstance(one, slice) else _single(one, side)

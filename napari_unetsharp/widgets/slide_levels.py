@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from operator import index as whole
 from typing import Any, Protocol
 
@@ -11,6 +10,7 @@ from napari.utils.notifications import show_warning
 from numpy.typing import NDArray
 
 from napari_unetsharp.images.image import check_size
+from napari_unetsharp.images.lazy_array import LazyArray
 from napari_unetsharp.images.slide import Slide
 from napari_unetsharp.images.slide_level import Damage
 from napari_unetsharp.widgets.slide_overview import Overviews, SmallerLevel, smaller_levels
@@ -28,7 +28,7 @@ class Decoded(Protocol):
     def region(self, key: Any) -> tuple[NDArray[Any], list[Damage]]: ...
 
 
-class ShownLevel:
+class ShownLevel(LazyArray):
     """A level without its axis of one channel; a part of a stack stays lazy until a plane is chosen.
 
     napari cuts the field of view out of all planes before it takes the plane on screen, draws what it gets, and
@@ -60,22 +60,9 @@ class ShownLevel:
     def __repr__(self) -> str:
         return f"<shown {self.level!r}>"
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def __deepcopy__(self, memo: dict[int, Any]) -> ShownLevel:
         """A duplicated layer shows the same slide: nothing here is ever written."""
         return self
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return prod(self.shape)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         check_size(self.shape, self.dtype, self.slide.path.name)
@@ -83,14 +70,7 @@ class ShownLevel:
 
     def __getitem__(self, key: Any) -> Any:
         """Cut out like numpy's basic slicing, with steps above 0: pixels, or a lazy part of several planes."""
-        keys = list(key) if isinstance(key, tuple) else [key]
-        if any(one is Ellipsis for one in keys):
-            dots = next(at for at, one in enumerate(keys) if one is Ellipsis)
-            keys[dots : dots + 1] = [slice(None)] * (self.ndim - len(keys) + 1)
-        if len(keys) > self.ndim:
-            raise IndexError(f"{len(keys)} indices for the {self.ndim} axes of {self!r}")
-        keys += [slice(None)] * (self.ndim - len(keys))
-        given = iter(keys)
+        given = iter(self._keys(key))
         axes = tuple(_taken(one, next(given)) if isinstance(one, range) else one for one in self._axes)
         part = ShownLevel(self.slide, self.level, None, axes)
         if any(isinstance(one, range) and len(one) > 1 for one in axes[:-2]):

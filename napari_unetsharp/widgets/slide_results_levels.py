@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetsharp.images.image import check_size
+from napari_unetsharp.images.lazy_array import LazyArray
 
 TOGETHER = 256
 """Side in pixels of what napari reads around the view at once, so that a small pan needs no reading."""
@@ -25,7 +25,7 @@ class OnDisk(Protocol):
     def __getitem__(self, key: Any) -> Any: ...
 
 
-class ShownResult:
+class ShownResult(LazyArray):
     """One size of the results, on the plane of the slide that was run; every reading goes to the disk.
 
     Parameters
@@ -47,22 +47,9 @@ class ShownResult:
     def __repr__(self) -> str:
         return f"<results of {self.shape} {self.dtype}>"
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def __deepcopy__(self, memo: dict[int, Any]) -> ShownResult:
         """A duplicated layer shows the same results: nothing here is ever written."""
         return self
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return prod(self.shape)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         check_size(self.shape, self.dtype, "the slide's results")
@@ -70,12 +57,7 @@ class ShownResult:
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         """Read like numpy's basic slicing, with steps above 0."""
-        keys = list(key) if isinstance(key, tuple) else [key]
-        if any(one is Ellipsis for one in keys):
-            dots = next(at for at, one in enumerate(keys) if one is Ellipsis)
-            keys[dots : dots + 1] = [slice(None)] * (self.ndim - len(keys) + 1)
-        keys += [slice(None)] * (self.ndim - len(keys))
-        *stack, rows, columns = keys
+        *stack, rows, columns = self._keys(key)
         window = np.asarray(self.level[rows, columns])
         if not stack:
             return window
